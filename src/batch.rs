@@ -1,0 +1,322 @@
+//! One batch of logits and labels, borrowed, and the one place where shapes are checked.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::logits::{Labels, Logits, LogitsMut};
+use crate::loss::{DistillationLoss, IgnoredRows};
+
+/// A borrowed matrix of logits: `rows` rows of `cols` elements, whose starts lie `row_stride` elements apart.
+///
+/// Columns from the vocabulary on are padding and never read; elements between `cols` and `row_stride` are never
+/// touched. The buffer need only reach the end of its last row.
+///
+/// ```
+/// use kdloss::Matrix;
+///
+/// let logits = [0.5f32, 1.0, -1.0, 0.0, 9.0, 9.0, 2.0, 0.0, 1.0, -2.0];
+/// let matrix = Matrix::new(&logits, 2, 4).with_row_stride(6);
+/// assert_eq!((matrix.rows, matrix.cols, matrix.row_stride), (2, 4, 6));
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    /// The elements.
+    pub data: Logits<'a>,
+    /// Number of rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub cols: usize,
+    /// Elements between the starts of two rows, at least `cols`.
+    pub row_stride: usize,
+}
+
+/// A mutably borrowed matrix, laid out as [`Matrix`]: where a gradient goes, or a student that it overwrites.
+///
+/// ```
+/// use kdloss::MatrixMut;
+///
+/// let mut gradient = vec![0.0f32; 3 * 10];
+/// let matrix = MatrixMut::new(&mut gradient, 3, 10);
+/// assert_eq!(matrix.row_stride, 10);
+/// ```
+#[derive(Debug)]
+pub struct MatrixMut<'a> {
+    /// The elements.
+    pub data: LogitsMut<'a>,
+    /// Number of rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub cols: usize,
+    /// Elements between the starts of two rows, at least `cols`.
+    pub row_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix whose rows follow one another. The shape is checked when a loss is computed, where the error can say
+    /// which matrix it is.
+    pub fn new(data: impl Into<Logits<'a>>, rows: usize, cols: usize) -> Self {
+        Self { data: data.into(), rows, cols, row_stride: cols }
+    }
+
+    /// Sets the number of elements between the starts of two rows.
+    #[must_use]
+    pub fn with_row_stride(mut self, row_stride: usize) -> Self {
+        self.row_stride = row_stride;
+        self
+    }
+
+    /// The first `vocab` elements of `row`; shape and vocabulary have been checked.
+    pub(crate) fn row(&self, row: usize, vocab: usize) -> Logits<'a> {
+        let start = row * self.row_stride;
+        self.data.slice(start, start + vocab)
+    }
+}
+
+impl<'a> MatrixMut<'a> {
+    /// A matrix whose rows follow one another. The shape is checked when a loss is computed.
+    pub fn new(data: impl Into<LogitsMut<'a>>, rows: usize, cols: usize) -> Self {
+        Self { data: data.into(), rows, cols, row_stride: cols }
+    }
+
+    /// Sets the number of elements between the starts of two rows.
+    #[must_use]
+    pub fn with_row_stride(mut self, row_stride: usize) -> Self {
+        self.row_stride = row_stride;
+        self
+    }
+
+    /// Its rows, each of `cols` elements; the shape has been checked.
+    pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = LogitsMut<'_>> {
+        let (rows, cols, row_stride) = (self.rows, self.cols, self.row_stride);
+        let mut rest = Some(self.data.reborrow());
+        (0..rows).filter_map(move |row| {
+            let (current, after) = rest.take()?.split_at(cols);
+            // The last row ends the buffer; only between two rows is there a gap to skip.
+            if row + 1 < rows {
+                rest = Some(after.split_at(row_stride - cols).1);
+            }
+            Some(current)
+        })
+    }
+}
+
+/// One batch: the student's logits, and what they are compared with.
+///
+/// `Student` is [`Matrix`], or [`MatrixMut`] where the gradient overwrites the student's logits.
+///
+/// ```
+/// use kdloss::{Batch, Matrix};
+///
+/// let (student, teacher) = ([0.1f32, 0.7, -0.3], [half::f16::ONE; 4]);
+/// let batch = Batch::new(Matrix::new(&student, 1, 3))
+///     .with_teacher(Matrix::new(&teacher, 1, 4)) // one column of padding
+///     .with_labels(&[1i64]);
+/// assert_eq!(batch.vocab(), 3);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a, Student = Matrix<'a>> {
+    pub(crate) student: Student,
+    pub(crate) teacher: Option<Matrix<'a>>,
+    pub(crate) labels: Option<Labels<'a>>,
+    pub(crate) row_grad_scale: Option<&'a [f32]>,
+    vocab: Option<usize>,
+}
+
+impl<'a, Student> Batch<'a, Student> {
+    /// A batch of student logits, without teacher or labels yet.
+    pub fn new(student: Student) -> Self {
+        Self { student, teacher: None, labels: None, row_grad_scale: None, vocab: None }
+    }
+
+    /// Adds the teacher's logits, needed unless `alpha` is 1. Type, width and row stride may differ from the student's.
+    #[must_use]
+    pub fn with_teacher(mut self, teacher: Matrix<'a>) -> Self {
+        self.teacher = Some(teacher);
+        self
+    }
+
+    /// Adds the labels, one per row, needed unless `alpha` is 0: a class in `0..vocab`, or the loss's `ignore_index`.
+    #[must_use]
+    pub fn with_labels(mut self, labels: impl Into<Labels<'a>>) -> Self {
+        self.labels = Some(labels.into());
+        self
+    }
+
+    /// Sets the vocabulary: how many columns are classes. Default: the narrower of student and teacher.
+    #[must_use]
+    pub fn with_vocab(mut self, vocab: usize) -> Self {
+        self.vocab = Some(vocab);
+        self
+    }
+
+    /// Adds a factor for the gradient of each row, beside the loss's `grad_scale`: the gradient that arrives from above
+    /// when the rows' losses are used one by one. Rows that do not count keep a gradient of 0.
+    #[must_use]
+    pub fn with_row_grad_scale(mut self, row_grad_scale: &'a [f32]) -> Self {
+        self.row_grad_scale = Some(row_grad_scale);
+        self
+    }
+}
+
+impl<Student> Batch<'_, Student> {
+    /// What `row` contributes; the batch has been checked against the same loss.
+    pub(crate) fn role(&self, loss: &DistillationLoss, row: usize) -> RowRole {
+        let label = self.labels.map(|labels| labels.get(row));
+        let labelled = label != Some(loss.ignore_index);
+        let counts_soft = labelled || loss.ignored_rows == IgnoredRows::SoftOnly;
+        RowRole {
+            // A checked label that is not ignored is a class, so the conversion keeps it.
+            hard_label: label.filter(|_| labelled && loss.has_hard_term()).map(|label| label as usize),
+            soft: counts_soft && loss.has_soft_term(),
+        }
+    }
+}
+
+impl<Student: StudentView> Batch<'_, Student> {
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.student.shape().rows
+    }
+
+    /// The vocabulary: what [`Batch::with_vocab`] set, else the narrower of student and teacher.
+    #[must_use]
+    pub fn vocab(&self) -> usize {
+        let narrower = self.teacher.map_or(usize::MAX, |teacher| teacher.cols).min(self.student.shape().cols);
+        self.vocab.unwrap_or(narrower)
+    }
+
+    /// Checks everything about the batch that a loss relies on.
+    pub(crate) fn check(&self, loss: &DistillationLoss) -> Result<Checked> {
+        loss.validate()?;
+        let (rows, vocab) = (self.rows(), self.vocab());
+        if vocab == 0 {
+            return Err(Error::EmptyVocab);
+        }
+        self.student.shape().check("student", rows, vocab)?;
+        if loss.has_soft_term() {
+            let teacher = self.teacher.ok_or(Error::MissingTeacher { alpha: loss.alpha })?;
+            teacher.shape().check("teacher", rows, vocab)?;
+        }
+        if let Some(scale) = self.row_grad_scale {
+            same_rows("row_grad_scale", rows, scale.len())?;
+        }
+        let labelled_rows = self.check_labels(loss, rows, vocab)?;
+        let soft_rows = match loss.ignored_rows {
+            IgnoredRows::Skip => labelled_rows,
+            IgnoredRows::SoftOnly => rows,
+        };
+        Ok(Checked { rows, vocab, labelled_rows, soft_rows })
+    }
+
+    /// Checks the labels and counts the rows that have one: all rows where there are no labels.
+    fn check_labels(&self, loss: &DistillationLoss, rows: usize, vocab: usize) -> Result<usize> {
+        let Some(labels) = self.labels else {
+            return if loss.has_hard_term() { Err(Error::MissingLabels { alpha: loss.alpha }) } else { Ok(rows) };
+        };
+        same_rows("labels", rows, labels.len())?;
+        let classes: Range<i64> = 0..i64::try_from(vocab).unwrap_or(i64::MAX);
+        let mut labelled_rows = 0;
+        for row in 0..rows {
+            let label = labels.get(row);
+            if label == loss.ignore_index {
+                continue;
+            }
+            if !classes.contains(&label) {
+                return Err(Error::LabelOutOfRange { row, label, vocab, ignore_index: loss.ignore_index });
+            }
+            labelled_rows += 1;
+        }
+        Ok(labelled_rows)
+    }
+}
+
+impl<'a, 'm> Batch<'a, MatrixMut<'m>> {
+    /// The student's logits, to overwrite, and apart from them what they are compared with.
+    pub(crate) fn split_student(&mut self) -> (&mut MatrixMut<'m>, Batch<'a, ()>) {
+        let Batch { student, teacher, labels, row_grad_scale, vocab } = self;
+        let targets =
+            Batch { student: (), teacher: *teacher, labels: *labels, row_grad_scale: *row_grad_scale, vocab: *vocab };
+        (student, targets)
+    }
+}
+
+/// What a checked batch is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Checked {
+    pub(crate) rows: usize,
+    pub(crate) vocab: usize,
+    /// Rows whose label is a class; all rows where there are no labels.
+    pub(crate) labelled_rows: usize,
+    /// Rows whose soft term counts.
+    pub(crate) soft_rows: usize,
+}
+
+/// What one row contributes to the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowRole {
+    /// The class of the hard term, if the row has one.
+    pub(crate) hard_label: Option<usize>,
+    /// Whether the soft term counts.
+    pub(crate) soft: bool,
+}
+
+/// Rows, columns and layout of a matrix, and the elements its buffer holds.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    len: usize,
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+}
+
+impl Shape {
+    /// Checks a matrix against the number of rows and classes it must have.
+    pub(crate) fn check(self, matrix: &'static str, rows: usize, vocab: usize) -> Result<()> {
+        let Shape { len, rows: found, cols, row_stride } = self;
+        same_rows(matrix, rows, found)?;
+        if vocab > cols {
+            return Err(Error::VocabTooWide { matrix, vocab, cols });
+        }
+        if row_stride < cols {
+            return Err(Error::RowStrideTooShort { matrix, row_stride, cols });
+        }
+        let needed = match rows.checked_sub(1) {
+            None => 0,
+            Some(gaps) => gaps.checked_mul(row_stride).and_then(|start| start.checked_add(cols)).unwrap_or(usize::MAX),
+        };
+        if len < needed {
+            return Err(Error::BufferTooShort { matrix, len, needed, rows, cols, row_stride });
+        }
+        Ok(())
+    }
+}
+
+fn same_rows(part: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(Error::RowCountMismatch { part, expected, found }) }
+}
+
+/// A view of logits that has a shape: [`Matrix`] or [`MatrixMut`].
+pub trait StudentView: sealed::Sealed {
+    #[doc(hidden)]
+    fn shape(&self) -> Shape;
+}
+
+impl StudentView for Matrix<'_> {
+    fn shape(&self) -> Shape {
+        Shape { len: self.data.len(), rows: self.rows, cols: self.cols, row_stride: self.row_stride }
+    }
+}
+
+impl StudentView for MatrixMut<'_> {
+    fn shape(&self) -> Shape {
+        Shape { len: self.data.len(), rows: self.rows, cols: self.cols, row_stride: self.row_stride }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Matrix<'_> {}
+    impl Sealed for super::MatrixMut<'_> {}
+}

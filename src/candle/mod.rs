@@ -1,0 +1,1 @@
+//! The loss as an operation on candle's tensors.
