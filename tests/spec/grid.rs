@@ -1,0 +1,146 @@
+//! The shape grid: every implementation, held to the accuracy contract.
+
+use kdloss::{DType, DistillationLoss, IgnoredRows, Reduction};
+
+use crate::case::{Case, LabelVec, Layout, Table};
+use crate::contract::check;
+use crate::generate::{self, Rows};
+use crate::implementations::{DTYPES, all};
+
+/// Each width, and how many rows it is tried with.
+const SHAPES: &[(usize, &[usize])] = &[
+    (1, &[0, 1, 3, 65]),   // nothing to choose from: both distributions are certain
+    (2, &[1, 3, 65]),      // the least that can differ
+    (7, &[1, 3, 65]),      // less than any vector, odd
+    (8, &[1, 3]),          // one AVX2 vector
+    (127, &[0, 1, 3, 65]), // a prime below a power of two: several vectors and a ragged end
+    (1000, &[1, 3, 65]),   // an image classifier; less than a tile
+    (2048, &[1, 3]),       // exactly one tile of the CPU path
+    (2049, &[1, 3]),       // one tile and one element
+    (32_000, &[1, 3]),     // Llama 2
+    (50_257, &[1, 3]),     // GPT-2: odd, so every second row of f16 starts between two words
+    (151_936, &[1, 3]),    // Qwen 2.5
+    (262_144, &[1]),       // Gemma 3, the widest the contract covers
+];
+
+/// From the sharpest the contract covers to the flattest; 3.7 is no power of two.
+const TEMPERATURES: [f64; 6] = [0.5, 1.0, 2.0, 3.7, 4.0, 20.0];
+
+const ALPHAS: [f64; 3] = [0.0, 0.5, 1.0];
+
+fn loss(temperature: f64, alpha: f64) -> DistillationLoss {
+    DistillationLoss::new().with_temperature(temperature).with_alpha(alpha)
+}
+
+#[test]
+fn every_shape_temperature_and_alpha() {
+    for &(vocab, row_counts) in SHAPES {
+        for &row_count in row_counts {
+            let Rows { student, teacher, labels } = generate::rows(1, row_count, vocab, 3.0);
+            let mut case = Case::new(loss(4.0, 0.5), &student, &teacher, &labels);
+            if row_count == 0 {
+                let layout = Layout::packed(DType::F32, vocab);
+                (case.student, case.gradient) = (Table::of_rows(&[], layout), layout);
+                case.teacher = Some(Table::of_rows(&[], layout));
+            }
+            // The widest rows cost the scalar reference most: two temperatures show what they can add.
+            let temperatures = if vocab < 32_000 { &TEMPERATURES[..] } else { &TEMPERATURES[2..4] };
+            for &temperature in temperatures {
+                for alpha in ALPHAS {
+                    case.loss = loss(temperature, alpha);
+                    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_combination_of_storage_types() {
+    for vocab in [7, 1000, 2049, 50_257] {
+        let Rows { student, teacher, labels } = generate::rows(2, 3, vocab, 2.0);
+        for student_type in DTYPES {
+            for teacher_type in DTYPES {
+                for gradient_type in DTYPES {
+                    let case = Case::new(loss(2.0, 0.5), &student, &teacher, &labels).stored_as(
+                        student_type,
+                        teacher_type,
+                        gradient_type,
+                    );
+                    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sixteen_bit_gradients_are_the_nearest_to_the_f32_result() {
+    let Rows { student, teacher, labels } = generate::rows(3, 3, 2049, 2.0);
+    let case = Case::new(loss(2.0, 0.5), &student, &teacher, &labels);
+    for implementation in all().iter().filter(|implementation| !implementation.name.contains("in place")) {
+        let written = |dtype| {
+            let case = case.clone().stored_as(DType::F32, DType::F32, dtype);
+            (implementation.run)(&case).unwrap().written.unwrap()
+        };
+        let exact = written(DType::F32);
+        for dtype in [DType::F16, DType::Bf16] {
+            let rounded: Vec<f32> = (0..3).flat_map(|row| exact.row(row, 2049)).collect();
+            let want = crate::case::Buffer::from_f32(dtype, &rounded);
+            assert_eq!(written(dtype).buffer, want, "{}: {dtype}", implementation.name);
+        }
+    }
+}
+
+#[test]
+fn odd_row_strides_and_padded_vocabularies() {
+    for (vocab, student_extra, teacher_extra, gradient_extra) in
+        [(7, (0, 1), (2, 3), (1, 0)), (1000, (1, 2), (24, 1), (3, 6)), (4097, (0, 5), (9, 0), (1, 2))]
+    {
+        let Rows { student, teacher, labels } = generate::rows(4, 3, vocab, 2.0);
+        for dtype in DTYPES {
+            let layout = |(padding, gap): (usize, usize), dtype| Layout {
+                dtype,
+                cols: vocab + padding,
+                row_stride: vocab + padding + gap,
+            };
+            let mut case = Case::new(loss(2.0, 0.5), &student, &teacher, &labels);
+            case.student = Table::of_rows(&student, layout(student_extra, dtype));
+            case.teacher = Some(Table::of_rows(&teacher, layout(teacher_extra, DType::F32)));
+            case.gradient = layout(gradient_extra, dtype);
+            case.vocab = Some(vocab);
+            all().iter().for_each(|implementation| drop(check(implementation, &case)));
+        }
+    }
+}
+
+#[test]
+fn every_reduction_scale_and_label_type() {
+    let Rows { student, teacher, labels } = generate::rows(5, 11, 127, 2.0);
+    let mut case = Case::new(loss(4.0, 0.5), &student, &teacher, &labels);
+    for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None, Reduction::DividedBy(3.5)] {
+        for ignored_rows in [IgnoredRows::Skip, IgnoredRows::SoftOnly] {
+            for grad_scale in [1.0, -2.5, 0.0] {
+                for alpha in ALPHAS {
+                    case.loss = loss(4.0, alpha)
+                        .with_reduction(reduction)
+                        .with_ignored_rows(ignored_rows)
+                        .with_grad_scale(grad_scale);
+                    let per_row = (0..11).map(|row| row as f32 - 4.0).collect();
+                    case.row_grad_scale = Some(per_row).filter(|_| grad_scale != 1.0);
+                    let narrow = labels.iter().map(|&label| label as i32).collect();
+                    case.labels =
+                        Some(if alpha == 0.5 { LabelVec::I32(narrow) } else { LabelVec::I64(labels.clone()) });
+                    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn more_rows_than_are_prepared_at_a_time() {
+    let Rows { student, teacher, labels } = generate::rows(6, 5000, 3, 2.0);
+    let case = Case::new(loss(4.0, 0.5), &student, &teacher, &labels);
+    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+}

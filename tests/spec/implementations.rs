@@ -1,0 +1,77 @@
+//! Everything that computes the loss.
+
+use kdloss::{DType, LossValue, Result, cpu, reference};
+
+use crate::case::{Case, Table};
+
+/// What an implementation made of a case.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub value: LossValue,
+    /// The gradient of the classes, row by row.
+    pub gradient: Vec<f64>,
+    /// The gradient as it was written, with its layout; `None` where the implementation has no storage of its own.
+    pub written: Option<Table>,
+}
+
+type Run = Box<dyn Fn(&Case) -> Result<Outcome> + Sync>;
+
+/// One way to compute the loss.
+pub struct Implementation {
+    pub name: &'static str,
+    /// How many times the accuracy contract it may take: 1, or 2 on a GPU.
+    pub contract_factor: f64,
+    pub run: Run,
+}
+
+/// The mark that a gradient holds before it is written.
+pub const MARK: f32 = 7.0;
+
+/// Every implementation but the reference.
+pub fn all() -> Vec<Implementation> {
+    let cpu = |name, run| Implementation { name, contract_factor: 1.0, run };
+    vec![
+        cpu("cpu", Box::new(run_cpu)),
+        cpu("cpu in place", Box::new(run_cpu_in_place)),
+        cpu("cpu on one thread", Box::new(|case| on_threads(1, || run_cpu(case)))),
+    ]
+}
+
+/// Every implementation, the reference first.
+pub fn all_and_reference() -> Vec<Implementation> {
+    let mut all = all();
+    all.insert(0, Implementation { name: "reference", contract_factor: 1.0, run: Box::new(run_reference) });
+    all
+}
+
+pub fn run_reference(case: &Case) -> Result<Outcome> {
+    let (value, gradient) = reference::forward_backward(&case.loss, &case.batch())?;
+    Ok(Outcome { value, gradient, written: None })
+}
+
+pub fn run_cpu(case: &Case) -> Result<Outcome> {
+    let mut gradient = Table::filled(case.student.rows, case.gradient, MARK);
+    let value = cpu::forward_backward(&case.loss, &case.batch(), &mut gradient.matrix_mut())?;
+    let forward = cpu::forward(&case.loss, &case.batch())?;
+    assert_eq!(format!("{forward:?}"), format!("{value:?}"), "forward alone differs");
+    Ok(outcome(case, value, gradient))
+}
+
+fn run_cpu_in_place(case: &Case) -> Result<Outcome> {
+    let mut student = case.student.clone();
+    let value = cpu::forward_backward_in_place(&case.loss, &mut case.batch_in_place(&mut student))?;
+    Ok(outcome(case, value, student))
+}
+
+fn outcome(case: &Case, value: LossValue, written: Table) -> Outcome {
+    let vocab = case.batch().vocab();
+    let gradient = (0..written.rows).flat_map(|row| written.row(row, vocab)).map(f64::from).collect();
+    Outcome { value, gradient, written: Some(written) }
+}
+
+/// Runs on a pool of `threads` threads.
+pub fn on_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
+}
+
+pub const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];

@@ -1,0 +1,16 @@
+//! What the loss is, as tests: one runner, many implementations.
+//!
+//! [`implementations::all`] lists everything that computes the loss, each as a closure from a [`case::Case`] to an
+//! outcome. Every module below runs them all; a new backend adds one closure there and is proved by all of them.
+
+mod case;
+mod contract;
+mod determinism;
+mod edges;
+mod errors;
+mod generate;
+mod golden;
+mod grid;
+mod implementations;
+mod properties;
+mod scripts;
