@@ -1,7 +1,7 @@
 //! How numbers and tables are printed.
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::presets::UTF8_BORDERS_ONLY;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::Value;
 
 /// A number in JSON, which has no infinities and no NaN: those are strings.
@@ -31,7 +31,10 @@ pub(crate) fn readable_optional(number: Option<f64>) -> String {
 /// An empty table in the program's style, whose columns from `first_right` up to `end_right` hold numbers.
 pub(crate) fn table(header: &[&str], numbers: std::ops::Range<usize>) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
+    table
+        .load_style(UTF8_BORDERS_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header.to_vec());
     for column in table.column_iter_mut().enumerate().filter(|(index, _)| numbers.contains(index)).map(|(_, c)| c) {
         column.set_cell_alignment(CellAlignment::Right);
     }

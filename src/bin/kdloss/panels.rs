@@ -8,7 +8,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::softness::HEAD;
 use super::temperature::Level;
 
-pub(crate) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+type Fallible<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Drawn = Fallible<()>;
 
 type Area<DB> = DrawingArea<DB, Shift>;
 type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
@@ -21,13 +22,6 @@ const DIVERGENCE: RGBColor = RGBColor(110, 110, 110);
 
 /// More temperatures than this leave no room for a number at each.
 const NUMBERED: usize = 8;
-
-/// On which side of a line its numbers stand.
-#[derive(Clone, Copy)]
-enum Side {
-    Above,
-    Below,
-}
 
 /// Where the teacher's probability lies: a bar for each temperature, in three parts.
 pub(crate) fn mass<DB: DrawingBackend>(area: &Area<DB>, levels: &[Level]) -> Drawn
@@ -84,7 +78,11 @@ where
     let note = format!("uniform: ln {vocab} = {uniform:.2}");
     chart.draw_series([Text::new(note, (-0.45, uniform * 1.01), style)])?;
     let values: Vec<Option<f64>> = levels.iter().map(|level| Some(level.teacher.entropy)).collect();
-    line(&mut chart, &values, ENTROPY, Side::Below, None)
+    let points = line(&mut chart, &values, ENTROPY, None)?;
+    // Entropy grows with the temperature, so the line leaves two sides of a point free; near the axis, only one is left.
+    let low = |index: usize| points[index].1 < uniform * 0.1;
+    let anchor = |index| if low(index) { (HPos::Right, VPos::Bottom) } else { (HPos::Left, VPos::Top) };
+    numbers(&mut chart, &points, ENTROPY, anchor)
 }
 
 /// How far the student is from the teacher.
@@ -102,19 +100,30 @@ where
         let middle = ((levels.len() as f64 - 1.0) / 2.0, height(top) / 2.0);
         chart.draw_series([Text::new("infinite where no point is drawn", middle, style)])?;
     }
-    line(&mut chart, &plain, DIVERGENCE, Side::Below, Some("KL(teacher ‖ student)"))?;
-    line(&mut chart, &soft, SOFT, Side::Above, Some("T²·KL, the soft term"))?;
+    let points = line(&mut chart, &soft, SOFT, Some("T²·KL, the soft term"))?;
+    line(&mut chart, &plain, DIVERGENCE, Some("KL(teacher ‖ student)"))?;
+    numbers(&mut chart, &points, SOFT, |index| free_side(&points, index))?;
     legend(&mut chart)
 }
 
-/// A line with a point at each value, a number above or below it, and a name in the legend.
+/// Where a number beside a point meets neither of the two lines that leave the point.
+fn free_side(points: &[(f64, f64)], index: usize) -> (HPos, VPos) {
+    let higher = |neighbour: Option<&(f64, f64)>| neighbour.is_some_and(|neighbour| neighbour.1 > points[index].1);
+    match (higher(index.checked_sub(1).and_then(|left| points.get(left))), higher(points.get(index + 1))) {
+        (true, true) => (HPos::Center, VPos::Top),
+        (true, false) => (HPos::Left, VPos::Bottom),
+        (false, true) => (HPos::Right, VPos::Bottom),
+        (false, false) => (HPos::Center, VPos::Bottom),
+    }
+}
+
+/// A line with a point at each value there is, and a name in the legend. Returns the points.
 fn line<DB: DrawingBackend>(
     chart: &mut Chart<'_, DB>,
     values: &[Option<f64>],
     colour: RGBColor,
-    numbers: Side,
     name: Option<&str>,
-) -> Drawn
+) -> Fallible<Vec<(f64, f64)>>
 where
     DB::ErrorType: 'static,
 {
@@ -125,16 +134,32 @@ where
         series.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour.stroke_width(2)));
     }
     chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, colour.filled())))?;
-    if values.len() <= NUMBERED {
-        let (anchor, offset) = match numbers {
-            Side::Above => (VPos::Bottom, -8),
-            Side::Below => (VPos::Top, 8),
-        };
-        let style = text(colour, HPos::Center, anchor);
-        chart.draw_series(
-            points.iter().map(|&point| EmptyElement::at(point) + Text::new(short(point.1), (0, offset), style.clone())),
-        )?;
+    Ok(points)
+}
+
+/// A number beside each point, anchored by the corner or edge that `anchor` gives for it.
+fn numbers<DB: DrawingBackend>(
+    chart: &mut Chart<'_, DB>,
+    points: &[(f64, f64)],
+    colour: RGBColor,
+    anchor: impl Fn(usize) -> (HPos, VPos),
+) -> Drawn
+where
+    DB::ErrorType: 'static,
+{
+    if points.len() > NUMBERED {
+        return Ok(());
     }
+    chart.draw_series(points.iter().enumerate().map(|(index, &point)| {
+        let (horizontal, vertical) = anchor(index);
+        let right = match horizontal {
+            HPos::Left => 5,
+            HPos::Center => 0,
+            HPos::Right => -5,
+        };
+        let down = if matches!(vertical, VPos::Top) { 6 } else { -6 };
+        EmptyElement::at(point) + Text::new(short(point.1), (right, down), text(colour, horizontal, vertical))
+    }))?;
     Ok(())
 }
 
@@ -149,13 +174,22 @@ fn short(value: f64) -> String {
     }
 }
 
+/// A number on an axis: without the digits that binary fractions add.
+fn tick(value: f64) -> String {
+    let decimals = format!("{value:.6}");
+    match decimals.trim_end_matches('0').trim_end_matches('.') {
+        "0" if value != 0.0 => format!("{value:.0e}"),
+        decimals => decimals.to_owned(),
+    }
+}
+
 /// An empty chart over the temperatures, for values from 0 to `top`, with room for a legend above them.
 fn chart<'a, DB: DrawingBackend>(
     area: &'a Area<DB>,
     caption: &str,
     levels: &[Level],
     top: f64,
-) -> std::result::Result<Chart<'a, DB>, Box<dyn std::error::Error>>
+) -> Fallible<Chart<'a, DB>>
 where
     DB::ErrorType: 'static,
 {
@@ -167,7 +201,7 @@ where
         .y_label_area_size(48)
         .build_cartesian_2d(columns, 0.0..height(top))?;
     let name = |column: &f64| levels.get(column.round() as usize).map_or(String::new(), |l| l.temperature.to_string());
-    let value = |value: &f64| if *value > top * 1.001 { String::new() } else { format!("{value}") };
+    let value = |value: &f64| if *value > top * 1.001 { String::new() } else { tick(*value) };
     chart
         .configure_mesh()
         .disable_x_mesh()

@@ -63,7 +63,7 @@ where
     root.fill(&WHITE)?;
     let counted = survey.rows - survey.left_out_rows;
     let title = format!("What temperature does to the teacher: mean over {counted} rows, {} classes", survey.vocab);
-    let body = root.titled(&title, ("sans-serif", 20))?;
+    let body = root.margin(8, 0, 0, 0).titled(&title, ("sans-serif", 20))?;
     let areas = body.split_evenly((1, count as usize));
     for (index, area) in areas.iter().enumerate() {
         match index {
