@@ -166,7 +166,7 @@ where
 /// A number in about three digits.
 fn short(value: f64) -> String {
     match value {
-        value if value == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         value if value < 0.001 => format!("{value:.0e}"),
         value if value < 0.1 => format!("{value:.3}"),
         value if value < 100.0 => format!("{value:.2}"),
