@@ -122,12 +122,27 @@ fn files_that_are_damaged() {
     damaged(&[], &["0 bytes", "write it again"]);
     damaged(&bytes[..5], &["5 bytes"]);
     damaged(&bytes[..20], &["20 bytes in all", "truncated"]);
-    damaged(&bytes[..bytes.len() - 1], &[&format!("{} bytes", bytes.len() - 1), "truncated"]);
-    damaged(&[&bytes[..], &[0]].concat(), &["damaged"]);
+    damaged(&bytes[..bytes.len() - 1], &["describes tensors of 64 bytes", "holds 63", "truncated"]);
+    damaged(&[&bytes[..], &[0]].concat(), &["64 bytes", "holds 65"]);
     damaged(&[&u64::MAX.to_le_bytes()[..], &bytes[8..]].concat(), &["18446744073709551615", "header"]);
     damaged(&[&200_000_000u64.to_le_bytes()[..], &bytes[8..]].concat(), &["200000000", "100000000"]);
     damaged(b"\x08\0\0\0\0\0\0\0not json", &["no valid safetensors file", "JSON"]);
     damaged(b"PK\x03\x04 a zip archive, as torch.save writes it", &["no safetensors file"]);
+}
+
+/// Tensors whose sizes add up to just under 2⁶⁴ bytes: a reader must not add anything to that.
+#[test]
+fn headers_that_describe_more_than_fits() {
+    const LARGEST: usize = (1 << 61) - 1;
+    let entry = |name: usize, start: usize, end: usize| {
+        format!(r#""{name}":{{"dtype":"U8","shape":[{}],"data_offsets":[{start},{end}]}}"#, end - start)
+    };
+    let mut entries: Vec<String> = (0..8).map(|name| entry(name, name * LARGEST, (name + 1) * LARGEST)).collect();
+    entries.push(entry(8, 8 * LARGEST, usize::MAX));
+    let header = format!("{{{}}}", entries.join(","));
+    let folder = Folder::new();
+    let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    refused(&folder, &folder.write("huge.safetensors", &bytes), "", &["18446744073709551615", "holds 0"]);
 }
 
 #[test]

@@ -4,8 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use safetensors::SafeTensors;
-use safetensors::tensor::{SafeTensorError, TensorView};
+use safetensors::tensor::{Metadata, TensorView};
 
 use super::failure::{Failure, Result};
 
@@ -14,6 +13,9 @@ compile_error!("safetensors files are little-endian, and this program maps them 
 
 /// Names shown when one that was asked for is not there.
 const NAMES_SHOWN: usize = 12;
+
+/// The most that the format allows, in bytes; a longer one is a file of another kind.
+const LONGEST_HEADER: u64 = 100_000_000;
 
 /// A mapped file.
 pub(crate) struct TensorFile {
@@ -40,31 +42,47 @@ impl TensorFile {
     }
 
     /// Reads the header, and checks that it describes exactly the bytes that follow it.
+    ///
+    /// [`safetensors::SafeTensors::deserialize`] does the same, but adds up sizes without a check for overflow, and its
+    /// errors do not tell the sizes.
     pub(crate) fn tensors(&self) -> Result<Tensors<'_>> {
-        let parsed = SafeTensors::deserialize(&self.map).map_err(|error| self.damaged(&error))?;
-        Ok(Tensors { path: &self.path, parsed })
+        let (header, data) = self.header_and_data()?;
+        let path = self.path.display();
+        let metadata: Metadata = serde_json::from_slice(header).map_err(|error| {
+            Failure::new(format!(
+                "{path} is no valid safetensors file (its JSON header: {error}): write it again, in that format"
+            ))
+        })?;
+        let (described, found) = (metadata.data_len(), data.len());
+        if described != found {
+            return Err(Failure::new(format!(
+                "{path} describes tensors of {described} bytes but holds {found}: it is truncated or damaged; \
+                 copy or write it again"
+            )));
+        }
+        Ok(Tensors { path: &self.path, metadata, data })
     }
 
-    fn damaged(&self, error: &SafeTensorError) -> Failure {
+    /// The two parts that follow the header's length, the first eight bytes.
+    fn header_and_data(&self) -> Result<(&[u8], &[u8])> {
         let (path, size) = (self.path.display(), self.map.len());
-        let header_size = self.map.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        Failure::new(match error {
-            SafeTensorError::HeaderTooSmall => {
-                format!("{path} has {size} bytes, too few for a safetensors file: write it again")
-            }
-            SafeTensorError::HeaderTooLarge => format!(
-                "{path} announces a header of {header_size} bytes, more than the format allows (100000000): \
+        let Some((length, rest)) = self.map.split_first_chunk() else {
+            return Err(Failure::new(format!(
+                "{path} has {size} bytes, too few for a safetensors file: write it again"
+            )));
+        };
+        let length = u64::from_le_bytes(*length);
+        if length > LONGEST_HEADER {
+            return Err(Failure::new(format!(
+                "{path} announces a header of {length} bytes, more than the format allows ({LONGEST_HEADER}): \
                  it is damaged or no safetensors file; write it again, in that format"
-            ),
-            SafeTensorError::InvalidHeaderLength => format!(
-                "{path} announces a header of {header_size} bytes but has {size} bytes in all: \
+            )));
+        }
+        usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length)).ok_or_else(|| {
+            Failure::new(format!(
+                "{path} announces a header of {length} bytes but has {size} bytes in all: \
                  it is truncated or no safetensors file; copy or write it again"
-            ),
-            SafeTensorError::MetadataIncompleteBuffer => format!(
-                "{path} has {size} bytes, not what its header describes: it is truncated or damaged; \
-                 copy or write it again"
-            ),
-            error => format!("{path} is no valid safetensors file ({error}): write it again, in that format"),
+            ))
         })
     }
 }
@@ -72,7 +90,8 @@ impl TensorFile {
 /// The tensors of a file.
 pub(crate) struct Tensors<'a> {
     path: &'a Path,
-    parsed: SafeTensors<'a>,
+    metadata: Metadata,
+    data: &'a [u8],
 }
 
 /// A tensor as it lies in its file, with what an error needs to name it.
@@ -84,15 +103,17 @@ pub(crate) struct Tensor<'a> {
 
 impl<'a> Tensors<'a> {
     pub(crate) fn find(&self, name: &str) -> Option<Tensor<'a>> {
-        let view = self.parsed.tensor(name).ok()?;
+        let info = self.metadata.info(name)?;
+        let bytes = self.data.get(info.data_offsets.0..info.data_offsets.1)?;
+        let view = TensorView::new(info.dtype, info.shape.clone(), bytes).ok()?;
         Some(Tensor { view, name: name.to_owned(), path: self.path })
     }
 
     /// The error that `name` is not in the file.
     pub(crate) fn missing(&self, name: &str, remedy: &str) -> Failure {
-        let mut names = self.parsed.names();
+        let mut names = self.metadata.offset_keys();
         names.sort_unstable();
-        let shown = names.iter().take(NAMES_SHOWN).copied().collect::<Vec<_>>().join(", ");
+        let shown = names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
         let there = match names.len().checked_sub(NAMES_SHOWN) {
             _ if names.is_empty() => "it has none".to_owned(),
             None | Some(0) => format!("it has {shown}"),
