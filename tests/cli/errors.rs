@@ -165,7 +165,13 @@ fn outputs_that_cannot_be_written() {
     refused(&folder.path("./batch.safetensors"), "also an input");
     refused(&folder.path("absent/grad.safetensors"), "cannot write");
     refused(&folder.path("."), "not a regular file");
-    refused(Path::new("/dev/null"), "not a regular file");
+    #[cfg(unix)]
+    {
+        let socket = folder.path("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+        refused(&socket, "not a regular file");
+        std::fs::remove_file(&socket).expect("still there");
+    }
     assert_eq!(std::fs::read(&file).expect("there"), before);
     assert_eq!(folder.names(), ["batch.safetensors"]);
 
