@@ -71,7 +71,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) labels_file: Option<PathBuf>,
 
-    /// Name of the labels' tensor: [N] or [B, S], I64 or I32 [default: labels]
+    /// Name of the labels' tensor: an I64 or I32 for each row [default: labels]
     #[arg(long, value_name = "NAME")]
     pub(crate) labels: Option<String>,
 
