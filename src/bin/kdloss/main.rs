@@ -1,1 +1,56 @@
-fn main() {}
+//! The `kdloss` program: what the library says about logits that lie in a file.
+//!
+//! ```text
+//! kdloss eval batch.safetensors           the loss of one batch, and its gradient
+//! kdloss temperature batch.safetensors    how soft the teacher becomes at each temperature
+//! kdloss doctor                           what this machine has, and what `auto` picks
+//! ```
+//!
+//! A command reads its arguments (`args`), maps files (`tensors`, `inputs`), asks the library, and prints (`output`).
+//! Whatever is wrong becomes one line on stderr and exit code 2 (`failure`); a file is written whole or not at all
+//! (`output_file`).
+
+mod args;
+mod backend;
+mod doctor;
+mod eval;
+mod failure;
+mod inputs;
+mod logits;
+mod machine;
+mod output;
+mod output_file;
+mod panels;
+mod plot;
+mod remedy;
+mod softness;
+mod temperature;
+mod tensors;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub(crate) use args::{Command, Program};
+use failure::{Failure, Result};
+
+fn main() -> ExitCode {
+    match run(Program::parse().command, &mut std::io::stdout().lock()) {
+        // Whoever closed the pipe, as `head` does, has read what it wanted.
+        Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs one command; its result goes to `out`.
+pub(crate) fn run(command: Command, out: &mut dyn Write) -> Result<()> {
+    match command {
+        Command::Eval(args) => eval::run(&args, out),
+        Command::Temperature(args) => temperature::run(&args, out),
+        Command::Doctor(args) => doctor::run(&args, out),
+    }
+}

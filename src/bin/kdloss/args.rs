@@ -1,0 +1,243 @@
+//! The command line: its options and the help that teaches them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kdloss::{DistillationLoss, IgnoredRows, Reduction};
+
+/// The knowledge-distillation loss of logits that lie in a file
+#[derive(Debug, Parser)]
+#[command(name = "kdloss", version, after_help = EXAMPLES)]
+pub(crate) struct Program {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Write a batch from Python:
+  from safetensors.torch import save_file
+  save_file({\"student\": s, \"teacher\": t, \"labels\": y}, \"batch.safetensors\")
+
+Then:
+  kdloss eval batch.safetensors                   the loss, at temperature 4 and alpha 0.5
+  kdloss temperature batch.safetensors            how soft the teacher becomes at T = 1, 2, 4, 8, 16
+  kdloss doctor                                   what this machine has
+
+RAYON_NUM_THREADS sets the number of threads. Whatever is wrong is one line on stderr, and exit code 2.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The loss of one batch, and its gradient
+    Eval(EvalArgs),
+    /// How soft the teacher becomes, and how far the student is from it, at each temperature
+    Temperature(TemperatureArgs),
+    /// What this machine has, and what `--backend auto` picks
+    Doctor(DoctorArgs),
+}
+
+/// Where the logits are.
+#[derive(Debug, Args)]
+pub(crate) struct LogitsArgs {
+    /// File with the tensors, in the safetensors format
+    ///
+    /// Logits are [N, V] or [B, S, V], which is B·S rows; F32, F16 or BF16. Student and teacher may differ in type
+    /// and width. The file is mapped, not read as a whole: leave it unchanged while the program runs.
+    pub(crate) file: PathBuf,
+
+    /// File with the teacher's logits, if it is another one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) teacher_file: Option<PathBuf>,
+
+    /// Name of the student's tensor [default: student]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) student: Option<String>,
+
+    /// Name of the teacher's tensor [default: teacher]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) teacher: Option<String>,
+
+    /// How many columns are classes; the others are padding [default: the smaller width]
+    #[arg(long, value_name = "N")]
+    pub(crate) vocab: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EVAL_HELP)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) logits: LogitsArgs,
+
+    /// File with the labels, if it is another one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels_file: Option<PathBuf>,
+
+    /// Name of the labels' tensor: an I64 or I32 for each row [default: labels]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) labels: Option<String>,
+
+    /// Temperature T of the soft term
+    #[arg(long, value_name = "T", default_value_t = 4.0, allow_negative_numbers = true)]
+    pub(crate) temperature: f64,
+
+    /// Weight of the hard (cross-entropy) term, from 0 to 1; the soft term has 1 - alpha
+    ///
+    /// At 1 no teacher is needed, at 0 no labels. Where labels are there all the same, they decide which rows count.
+    #[arg(long, default_value_t = 0.5, allow_negative_numbers = true)]
+    pub(crate) alpha: f64,
+
+    /// How the losses of the rows become one number; with `none`, each row's is shown beside their sum
+    #[arg(long, value_enum, default_value_t = ReductionChoice::Mean)]
+    pub(crate) reduction: ReductionChoice,
+
+    /// Divide the sum over rows by N, instead of a reduction: the items of a whole step, say
+    #[arg(long, value_name = "N", conflicts_with = "reduction", allow_negative_numbers = true)]
+    pub(crate) denominator: Option<f64>,
+
+    /// What becomes of the soft term of rows labelled with the ignore index
+    #[arg(long, value_enum, default_value_t = IgnoredRowsChoice::Skip)]
+    pub(crate) ignored_rows: IgnoredRowsChoice,
+
+    /// The label of a row without one
+    #[arg(long, value_name = "LABEL", default_value_t = -100, allow_negative_numbers = true)]
+    pub(crate) ignore_index: i64,
+
+    /// Position i predicts label i + 1, as in a causal language model; for [B, S, V]
+    ///
+    /// The last position of each sequence and its first label are left out, whatever --ignored-rows says, as in
+    /// `logits[:, :-1]` and `labels[:, 1:]`: B·(S-1) rows remain, in the result and in the gradient.
+    #[arg(long)]
+    pub(crate) shift: bool,
+
+    /// What computes
+    #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
+    pub(crate) backend: BackendChoice,
+
+    /// Write the gradient with respect to the student's logits to this file
+    ///
+    /// It becomes the tensor `grad`, F32, [rows, vocab], also where the logits have three dimensions. The file appears
+    /// when it is complete.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grad_out: Option<PathBuf>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const EVAL_HELP: &str = "\
+Per row, with student logits s, teacher logits t and label y:
+  hard = logsumexp(s) - s[y]
+  soft = T² · KL(softmax(t / T) ‖ softmax(s / T))
+  loss = alpha · hard + (1 - alpha) · soft
+
+JSON: loss, hard, soft, rows, vocab, counted_rows (rows whose label is a class; all, without labels), nonfinite_rows
+(rows that hold NaN or +inf or are masked throughout), backend, device, milliseconds (of the computation); with
+--reduction none also row_losses, and loss, hard and soft are sums. A term that is not computed is null; infinities
+and NaN are the strings \"inf\", \"-inf\" and \"nan\".
+
+Examples:
+  kdloss eval batch.safetensors --temperature 2 --alpha 0.1
+  kdloss eval student.safetensors --teacher-file teacher.safetensors --teacher logits --student logits
+  kdloss eval lm.safetensors --shift --denominator 4096       a language model, under gradient accumulation
+  kdloss eval batch.safetensors --alpha 0 --grad-out grad.safetensors --json";
+
+#[derive(Debug, Args)]
+#[command(after_help = TEMPERATURE_HELP)]
+pub(crate) struct TemperatureArgs {
+    #[command(flatten)]
+    pub(crate) logits: LogitsArgs,
+
+    /// The temperatures, separated by commas; shown in ascending order
+    #[arg(
+        long,
+        value_name = "T,…",
+        value_delimiter = ',',
+        default_value = "1,2,4,8,16",
+        allow_negative_numbers = true
+    )]
+    pub(crate) temperatures: Vec<f64>,
+
+    /// Draw the result: a PNG or SVG, by the extension
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const TEMPERATURE_HELP: &str = "\
+All figures are means over rows; labels are not read. A row that holds NaN or +inf or is masked throughout is left out
+and counted. Without a student, only the teacher is shown.
+
+How to read it: a confident teacher (top-1 near 1, entropy near 0) says little beyond the label; raise T until the other
+classes have a say. Where most of the mass lies outside the top 10, T drowns what the teacher knows in its noise.
+T²·KL is the soft term: it keeps its scale when T changes.
+
+JSON: rows, vocab, left_out_rows, temperatures: [{temperature, entropy (nats), top1_probability,
+mass_outside_top10, kl, t2_kl}]; kl and t2_kl are null without a student; infinities are the string \"inf\".
+
+Examples:
+  kdloss temperature batch.safetensors --plot temperature.png
+  kdloss temperature teacher.safetensors --teacher logits --temperatures 1,1.5,2,3";
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReductionChoice {
+    /// Each term divided by the rows that count for it
+    Mean,
+    /// The sum over rows
+    Sum,
+    /// The loss of each row, and their sum
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IgnoredRowsChoice {
+    /// It is 0: the row does not count
+    Skip,
+    /// It counts: the teacher knows something about the row
+    SoftOnly,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendChoice {
+    /// The fastest that this machine has
+    Auto,
+    /// The scalar f64 oracle: slow, and right
+    Reference,
+    /// The processor's cores
+    Cpu,
+    /// Any GPU, through WGSL
+    Wgpu,
+    /// NVIDIA GPUs
+    Cuda,
+}
+
+impl EvalArgs {
+    /// The loss that the options describe.
+    pub(crate) fn loss(&self) -> DistillationLoss {
+        let reduction = match (self.denominator, self.reduction) {
+            (Some(denominator), _) => Reduction::DividedBy(denominator),
+            (None, ReductionChoice::Mean) => Reduction::Mean,
+            (None, ReductionChoice::Sum) => Reduction::Sum,
+            (None, ReductionChoice::None) => Reduction::None,
+        };
+        let ignored_rows = match self.ignored_rows {
+            IgnoredRowsChoice::Skip => IgnoredRows::Skip,
+            IgnoredRowsChoice::SoftOnly => IgnoredRows::SoftOnly,
+        };
+        DistillationLoss::new()
+            .with_temperature(self.temperature)
+            .with_alpha(self.alpha)
+            .with_reduction(reduction)
+            .with_ignored_rows(ignored_rows)
+            .with_ignore_index(self.ignore_index)
+    }
+}

@@ -1,0 +1,145 @@
+//! From arguments to a batch: which tensor of which file is the student, the teacher, the labels.
+
+use std::path::{Path, PathBuf};
+
+use kdloss::{Batch, DistillationLoss};
+
+use super::args::{EvalArgs, LogitsArgs};
+use super::failure::{Failure, Result};
+use super::logits::{LabelsTensor, LogitsTensor, vocab};
+use super::tensors::{Tensor, TensorFile, Tensors};
+
+/// The files of a command.
+pub(crate) struct Files {
+    main: TensorFile,
+    teacher: Option<TensorFile>,
+    labels: Option<TensorFile>,
+}
+
+impl Files {
+    pub(crate) fn open(logits: &LogitsArgs, labels_file: Option<&Path>) -> Result<Self> {
+        Ok(Self {
+            main: TensorFile::open(&logits.file)?,
+            teacher: logits.teacher_file.as_deref().map(TensorFile::open).transpose()?,
+            labels: labels_file.map(TensorFile::open).transpose()?,
+        })
+    }
+
+    pub(crate) fn student_tensors(&self) -> Result<Tensors<'_>> {
+        self.main.tensors()
+    }
+
+    pub(crate) fn teacher_tensors(&self) -> Result<Tensors<'_>> {
+        self.teacher.as_ref().unwrap_or(&self.main).tensors()
+    }
+
+    fn labels_tensors(&self) -> Result<Tensors<'_>> {
+        self.labels.as_ref().unwrap_or(&self.main).tensors()
+    }
+}
+
+/// A tensor by the name given, else by its usual one.
+pub(crate) struct Wanted<'n> {
+    given: Option<&'n str>,
+    usual: &'n str,
+    /// What to do where it is not there.
+    remedy: &'n str,
+}
+
+impl<'n> Wanted<'n> {
+    pub(crate) fn student(args: &'n LogitsArgs) -> Self {
+        Self { given: args.student.as_deref(), usual: "student", remedy: "name the student's logits with --student" }
+    }
+
+    pub(crate) fn teacher(args: &'n LogitsArgs, remedy: &'n str) -> Self {
+        Self { given: args.teacher.as_deref(), usual: "teacher", remedy }
+    }
+
+    fn labels(args: &'n EvalArgs) -> Self {
+        Self {
+            given: args.labels.as_deref(),
+            usual: "labels",
+            remedy: "name the labels with --labels, or do without them by --alpha 0",
+        }
+    }
+
+    /// The tensor, which must be there.
+    pub(crate) fn require<'a>(&self, tensors: &Tensors<'a>) -> Result<Tensor<'a>> {
+        let name = self.given.unwrap_or(self.usual);
+        tensors.find(name).ok_or_else(|| tensors.missing(name, self.remedy))
+    }
+
+    /// The tensor, which may be absent unless it is needed; but one whose name was given is meant.
+    pub(crate) fn find<'a>(&self, needed: bool, tensors: &Tensors<'a>) -> Result<Option<Tensor<'a>>> {
+        if needed || self.given.is_some() {
+            return self.require(tensors).map(Some);
+        }
+        Ok(tensors.find(self.usual))
+    }
+}
+
+/// What `eval` computes the loss of.
+pub(crate) struct EvalInputs<'a> {
+    student: LogitsTensor<'a>,
+    teacher: Option<LogitsTensor<'a>>,
+    labels: Option<LabelsTensor<'a>>,
+    pub(crate) vocab: usize,
+}
+
+impl<'a> EvalInputs<'a> {
+    pub(crate) fn read(args: &EvalArgs, loss: &DistillationLoss, files: &'a Files) -> Result<Self> {
+        let student = Wanted::student(&args.logits).require(&files.student_tensors()?)?;
+        let student = LogitsTensor::new(&student, None)?;
+
+        let remedy = "name the teacher's logits with --teacher, or do without them by --alpha 1";
+        let needed = loss.has_soft_term() || args.logits.teacher_file.is_some();
+        let teacher = Wanted::teacher(&args.logits, remedy).find(needed, &files.teacher_tensors()?)?;
+        let teacher = teacher.map(|tensor| LogitsTensor::new(&tensor, Some(&student))).transpose()?;
+
+        let needed = loss.has_hard_term() || args.labels_file.is_some();
+        let labels = Wanted::labels(args).find(needed, &files.labels_tensors()?)?;
+        let labels = labels.map(|tensor| LabelsTensor::new(&tensor, &student)).transpose()?;
+
+        let vocab = vocab(args.logits.vocab, &student, teacher.as_ref())?;
+        let inputs = Self { student, teacher, labels, vocab };
+        if args.shift { inputs.shifted() } else { Ok(inputs) }
+    }
+
+    /// Position `i` with label `i + 1`. The last position of a sequence has no label, and is no row of the batch.
+    fn shifted(self) -> Result<Self> {
+        let Some((sequences, length)) = self.student.sequences() else {
+            let (rows, cols) = (self.student.rows(), self.student.cols);
+            return Err(Failure::new(format!(
+                "--shift needs logits of the shape [B, S, V], but the student is [{rows}, {cols}]: \
+                 reshape it, or leave --shift out"
+            )));
+        };
+        Ok(Self {
+            student: self.student.without_last_positions(sequences, length),
+            teacher: self.teacher.map(|teacher| teacher.without_last_positions(sequences, length)),
+            labels: self.labels.map(|labels| labels.without_first_positions(length)),
+            vocab: self.vocab,
+        })
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.student.rows()
+    }
+
+    pub(crate) fn batch(&self) -> Batch<'_> {
+        let mut batch = Batch::new(self.student.matrix()).with_vocab(self.vocab);
+        if let Some(teacher) = &self.teacher {
+            batch = batch.with_teacher(teacher.matrix());
+        }
+        if let Some(labels) = &self.labels {
+            batch = batch.with_labels(labels.labels());
+        }
+        batch
+    }
+}
+
+/// The paths that a command reads, which it must not write to.
+pub(crate) fn paths<'p>(logits: &'p LogitsArgs, labels_file: Option<&'p Path>) -> Vec<&'p Path> {
+    let files: [Option<&PathBuf>; 2] = [Some(&logits.file), logits.teacher_file.as_ref()];
+    files.into_iter().flatten().map(PathBuf::as_path).chain(labels_file).collect()
+}

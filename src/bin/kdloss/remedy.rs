@@ -1,0 +1,17 @@
+//! What to do about an error of the library, in terms of the program's options.
+
+use kdloss::Error;
+
+/// The remedy, where the error's own text does not say it.
+pub(crate) fn remedy(error: &Error) -> Option<String> {
+    match error {
+        Error::InvalidTemperature { .. } => Some("choose another --temperature".into()),
+        Error::InvalidAlpha { .. } => Some("choose an --alpha from 0 to 1".into()),
+        Error::InvalidDenominator { .. } => Some("choose another --denominator".into()),
+        Error::LabelOutOfRange { label, .. } if *label < 0 => {
+            Some(format!("correct the label, or pass --ignore-index {label} if it marks a row without one"))
+        }
+        Error::LabelOutOfRange { .. } => Some("correct the label, or widen --vocab if it leaves out classes".into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,47 @@
+//! `kdloss doctor`.
+
+use super::support::{json, kdloss, keys};
+
+#[test]
+fn json_names_the_machine_and_every_backend() {
+    let answer = json(kdloss(["doctor"]));
+    let expected = [
+        "version",
+        "device",
+        "processor",
+        "cores",
+        "rayon_threads",
+        "vector_instructions",
+        "memory_bytes",
+        "available_memory_bytes",
+        "auto",
+        "backends",
+    ];
+    assert_eq!(keys(&answer), expected);
+    assert_eq!((&answer["auto"], &answer["version"]), (&"cpu".into(), &env!("CARGO_PKG_VERSION").into()));
+    assert!(answer["cores"].as_u64().is_some_and(|cores| cores > 0));
+    let backends = answer["backends"].as_array().expect("a list");
+    let names: Vec<_> = backends.iter().map(|backend| backend["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["reference", "cpu", "wgpu", "cuda"]);
+    for backend in backends.iter().filter(|backend| backend["available"] == false) {
+        assert!(backend["note"].as_str().is_some_and(|note| note.contains("looked for")), "{backend}");
+    }
+}
+
+#[test]
+fn threads_are_those_of_the_environment() {
+    let mut process = kdloss(["doctor"]);
+    process.env("RAYON_NUM_THREADS", "3");
+    let answer = json(process);
+    assert_eq!(answer["rayon_threads"], 3);
+    assert!(answer["device"].as_str().is_some_and(|device| device.contains("(3 threads)")));
+}
+
+#[test]
+fn people_get_tables_and_what_auto_picks() {
+    let output = kdloss(["doctor"]).assert().success().get_output().clone();
+    let text = String::from_utf8(output.stdout).expect("text");
+    for part in ["vector instructions", "memory", "wgpu", "cuda", "looked for", "--backend auto picks cpu"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}

@@ -1,0 +1,10 @@
+//! The `kdloss` program as its users meet it: processes, files, exit codes.
+#![cfg(feature = "cli")]
+
+mod doctor;
+mod errors;
+mod eval;
+mod golden;
+mod layout;
+mod support;
+mod temperature;
