@@ -22,6 +22,7 @@
 //!   `x = max(m_s - s, m_t - t)`. 16-bit gradients are the nearest value to the `f32` result.
 //! * After an error nothing has been written.
 
+mod instructions;
 mod row;
 mod storage;
 mod tile;
@@ -34,8 +35,9 @@ use crate::logits::LogitsMut;
 use crate::loss::DistillationLoss;
 use crate::row_stats::Temperature;
 use crate::value::{Denominators, LossValue, RowLoss};
+use instructions::Instructions;
 use row::{Columns, Row, RowOutcome, Settings};
-use tile::{Instructions, TILE};
+use tile::TILE;
 
 /// Rows prepared at a time, so that what is prepared stays small where rows are many and short.
 const ROWS_AT_A_TIME: usize = 4096;

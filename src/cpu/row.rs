@@ -5,8 +5,9 @@
 
 use rayon::prelude::*;
 
+use super::instructions::Instructions;
 use super::storage::{TileBuffer, store};
-use super::tile::{GradientWeights, Instructions, TILE, Terms, Tile};
+use super::tile::{GradientWeights, TILE, Terms, Tile};
 use crate::batch::RowRole;
 use crate::logits::{Logits, LogitsMut};
 use crate::loss::DistillationLoss;

@@ -1,4 +1,4 @@
-//! The two loops over logits, on tiles of a row: the only code whose speed matters, and the seam for explicit SIMD.
+//! The two loops over logits, on tiles of a row: the only code whose speed matters.
 //!
 //! A tile is at most [`TILE`] elements of a row, as `f32`, its length rounded up to a multiple of [`LANES`] with
 //! [`MASKED`] entries, which add nothing to any sum. Both loops keep [`LANES`] independent accumulators, so the compiler
@@ -7,10 +7,10 @@
 //!
 //! | loop | reads | writes | exponentials per element |
 //! |---|---|---|---|
-//! | [`Instructions::stats`] | student, teacher, twice (the second time from the L1 cache) | – | 3 (1 without the soft term, 2 without the hard one) |
-//! | [`Instructions::gradient`] | student, teacher | gradient | the same |
+//! | [`stats`] | student, teacher, twice (the second time from the L1 cache) | – | 3 (1 without the soft term, 2 without the hard one) |
+//! | [`gradient`] | student, teacher | gradient | the same |
 //!
-//! Each loop is compiled once per instruction set and chosen at run time.
+//! [`Instructions`](super::instructions::Instructions) compiles each loop once per instruction set and chooses at run time.
 
 use crate::math::{LOG2_E, exp2, max_or_second};
 use crate::row_stats::{MASKED, Normalizer, RowFlags, RowStats, Temperature};
@@ -46,110 +46,9 @@ pub(super) struct GradientWeights {
     pub(super) soft: f32,
 }
 
-/// The instruction sets that the loops are compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Instructions {
-    /// 16 lanes and fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    /// 8 lanes and fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// Whatever the program is compiled for.
-    Baseline,
-}
-
-/// Whether code compiled for the baseline may use fused multiply-add.
-const BASELINE_FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
-
-impl Instructions {
-    /// The best set of this processor.
-    pub(super) fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-                return Self::Avx512;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Self::Avx2;
-            }
-        }
-        Self::Baseline
-    }
-
-    /// First pass: the statistics of a tile.
-    pub(super) fn stats(self, terms: Terms, tile: Tile<'_>, temperature: Temperature) -> RowStats {
-        match self {
-            // SAFETY: this value is made by `detect` only, which has found these instructions on this processor.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { stats_avx512(terms, tile, temperature) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { stats_avx2(terms, tile, temperature) },
-            Self::Baseline => stats::<BASELINE_FUSED>(terms, tile, temperature),
-        }
-    }
-
-    /// Second pass: writes the tile's gradient, without the label's `-1`, to `gradient` (as long as the tile), and
-    /// returns the tile's part of `soft / T²`, 0 without the soft term.
-    pub(super) fn gradient(
-        self,
-        terms: Terms,
-        tile: Tile<'_>,
-        normalizer: &Normalizer,
-        weights: GradientWeights,
-        gradient: &mut [f32],
-    ) -> f32 {
-        match self {
-            // SAFETY: this value is made by `detect` only, which has found these instructions on this processor.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { gradient_avx512(terms, tile, normalizer, weights, gradient) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { gradient_avx2(terms, tile, normalizer, weights, gradient) },
-            Self::Baseline => gradient_of::<BASELINE_FUSED>(terms, tile, normalizer, weights, gradient),
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl")]
-fn stats_avx512(terms: Terms, tile: Tile<'_>, temperature: Temperature) -> RowStats {
-    stats::<true>(terms, tile, temperature)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn stats_avx2(terms: Terms, tile: Tile<'_>, temperature: Temperature) -> RowStats {
-    stats::<true>(terms, tile, temperature)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl")]
-fn gradient_avx512(
-    terms: Terms,
-    tile: Tile<'_>,
-    normalizer: &Normalizer,
-    weights: GradientWeights,
-    gradient: &mut [f32],
-) -> f32 {
-    gradient_of::<true>(terms, tile, normalizer, weights, gradient)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn gradient_avx2(
-    terms: Terms,
-    tile: Tile<'_>,
-    normalizer: &Normalizer,
-    weights: GradientWeights,
-    gradient: &mut [f32],
-) -> f32 {
-    gradient_of::<true>(terms, tile, normalizer, weights, gradient)
-}
-
+/// First pass: the statistics of a tile.
 #[inline(always)]
-fn stats<const FUSED: bool>(terms: Terms, tile: Tile<'_>, temperature: Temperature) -> RowStats {
+pub(super) fn stats<const FUSED: bool>(terms: Terms, tile: Tile<'_>, temperature: Temperature) -> RowStats {
     match terms {
         Terms::Hard => stats_of_terms::<FUSED, true, false>(tile, temperature),
         Terms::Soft => stats_of_terms::<FUSED, false, true>(tile, temperature),
@@ -157,8 +56,10 @@ fn stats<const FUSED: bool>(terms: Terms, tile: Tile<'_>, temperature: Temperatu
     }
 }
 
+/// Second pass: writes the tile's gradient, without the label's `-1`, to `gradient` (as long as the tile), and returns the
+/// tile's part of `soft / T²`, 0 without the soft term.
 #[inline(always)]
-fn gradient_of<const FUSED: bool>(
+pub(super) fn gradient<const FUSED: bool>(
     terms: Terms,
     tile: Tile<'_>,
     normalizer: &Normalizer,

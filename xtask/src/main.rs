@@ -1,1 +1,45 @@
-fn main() {}
+//! What is done to kdloss beside building it: `cargo xtask test` proves everything, `cargo xtask fuzz` looks for crashes.
+
+mod commands;
+mod fuzz;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Proves kdloss.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Formatting, lints and documentation for each set of features, all tests, the tests again under AddressSanitizer,
+    /// and the example. Stops at the first failure; a step that cannot run is a failure.
+    Test,
+    /// Feeds generated files and arguments to `kdloss eval`, under AddressSanitizer. Installs cargo-fuzz into target/ if
+    /// it is missing.
+    Fuzz {
+        /// How long to look for crashes.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Test => test::run_all(),
+        Task::Fuzz { seconds } => fuzz::run(seconds),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Everything that proves kdloss, step by step.
+
+use std::time::{Duration, Instant};
+
+use crate::commands::{Result, cargo, run};
+
+/// Each set of features that is built by itself.
+const FEATURE_SETS: [&str; 4] = ["", "candle", "cli", "candle,cli"];
+
+/// Where AddressSanitizer and its runtime are known to work with the stable compiler.
+const SANITIZER_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Runs all steps, each under its heading, then prints how long each took.
+pub(crate) fn run_all() -> Result<()> {
+    let mut times = Times::default();
+    times.step("formatting", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
+    for features in FEATURE_SETS {
+        times.step(&format!("lints, features [{features}]"), || lint(features))?;
+    }
+    times.step("documentation", document)?;
+    times.step("tests, no features", || run(&mut cargo(&["test", "--lib", "--test", "spec"])))?;
+    times.step("tests, all features", || run(&mut cargo(&["test", "--workspace", "--all-features"])))?;
+    times.step("tests under AddressSanitizer", test_sanitized)?;
+    times.step("the digits example", || {
+        let picture = "target/xtask-distill_digits.png";
+        run(&mut cargo(&["run", "--example", "distill_digits", "--features", "candle", "--", picture]))
+    })?;
+    times.print();
+    Ok(())
+}
+
+fn lint(features: &str) -> Result<()> {
+    let scope = ["clippy", "--workspace", "--all-targets", "--features", features];
+    run(cargo(&scope).args(["--", "-D", "warnings"]))
+}
+
+fn document() -> Result<()> {
+    run(cargo(&["doc", "--workspace", "--all-features", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The unsafe parts (instruction sets, memory-mapped files) where memory errors are fatal.
+fn test_sanitized() -> Result<()> {
+    if !cfg!(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")) {
+        println!("skipped: AddressSanitizer is set up for {SANITIZER_TARGET} only");
+        return if std::env::var_os("CI").is_some() { Err("AddressSanitizer must run in CI".into()) } else { Ok(()) };
+    }
+    let scope = ["test", "--lib", "--test", "spec", "--test", "cli", "--test", "candle", "--all-features"];
+    run(cargo(&scope)
+        .args(["--target", SANITIZER_TARGET])
+        // Sanitizers are a nightly option; this lets the stable compiler take it.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", "-Zsanitizer=address"))
+}
+
+/// How long each step took.
+#[derive(Debug, Default)]
+struct Times(Vec<(String, Duration)>);
+
+impl Times {
+    fn step(&mut self, name: &str, step: impl FnOnce() -> Result<()>) -> Result<()> {
+        println!("\n=== {name}");
+        let start = Instant::now();
+        step().map_err(|message| format!("{name}: {message}"))?;
+        self.0.push((name.to_string(), start.elapsed()));
+        Ok(())
+    }
+
+    fn print(&self) {
+        println!("\n=== passed");
+        for (name, time) in &self.0 {
+            println!("{:>6.1} s  {name}", time.as_secs_f64());
+        }
+    }
+}
