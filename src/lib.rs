@@ -1,4 +1,67 @@
-//! kdloss
+//! The knowledge-distillation loss and its gradient, fused: each row of logits is read from memory once, and nothing of the
+//! logits' size is allocated.
+//!
+//! ```text
+//! loss = α · cross-entropy(student, label) + (1 − α) · T² · KL(softmax(teacher / T) ‖ softmax(student / T))
+//! ```
+//!
+//! # Example
+//!
+//! ```
+//! use kdloss::{Batch, DistillationLoss, Matrix, MatrixMut, cpu};
+//!
+//! // Two rows, a vocabulary of three.
+//! let student = [2.0f32, 0.5, -1.0, 0.1, 0.2, 0.3];
+//! let teacher = [1.5f32, 1.0, -2.0, 0.0, 3.0, 0.0];
+//! let mut gradient = [0.0f32; 6];
+//!
+//! let loss = DistillationLoss::new().with_temperature(2.0).with_alpha(0.5);
+//! let batch = Batch::new(Matrix::new(&student, 2, 3))
+//!     .with_teacher(Matrix::new(&teacher, 2, 3))
+//!     .with_labels(&[0i64, -100]); // the second row has no label: it is skipped
+//! let value = cpu::forward_backward(&loss, &batch, &mut MatrixMut::new(&mut gradient, 2, 3))?;
+//!
+//! println!("loss {:.4}, of which hard {:.4?} and soft {:.4?}", value.loss, value.hard, value.soft);
+//! assert_eq!(gradient[3..], [0.0; 3]);
+//! # Ok::<(), kdloss::Error>(())
+//! ```
+//!
+//! # Where things are
+//!
+//! * [`DistillationLoss`] says what to compute: weights, temperature, reduction, what to ignore.
+//! * [`Batch`] borrows the logits ([`Matrix`]: `f32`, `f16` or `bf16`, any row stride) and the [`Labels`].
+//! * [`cpu`] computes it. [`mod@reference`] is the scalar `f64` oracle that every implementation is tested against.
+#![cfg_attr(feature = "candle", doc = "* [`candle`] is the loss as an operation on candle's tensors.")]
+#![cfg_attr(not(feature = "candle"), doc = "* `candle` (a feature) is the loss as an operation on candle's tensors.")]
+//! * [`row_stats`] is the mathematics: a monoid of row statistics, and one formula per element.
+//!
+//! # What happens at the edges
+//!
+//! | case | what happens |
+//! |---|---|
+//! | `alpha = 1` | the teacher is not read and need not be there; `soft` is `None` |
+//! | `alpha = 0` | labels only decide which rows count (no labels: all do); `hard` is `None` |
+//! | label is `ignore_index` (−100) | [`IgnoredRows::Skip`]: both terms and the gradient row are 0, whatever the row holds. [`IgnoredRows::SoftOnly`]: only the hard term is 0 |
+//! | no row counts for a term | the term is 0 (PyTorch: NaN) |
+//! | teacher logit −∞ | its probability is 0; the loss is finite |
+//! | student logit −∞ where the teacher's is not | `soft` is +∞ (and `hard`, if it is the label's); the gradient is finite |
+//! | both −∞ | adds 0; the gradient there is 0, `−alpha` at the label |
+//! | a logit ≤ −1e30 (`f32::MIN`, `bf16::MIN`) | counts as −∞ |
+//! | a row that counts holds NaN or +∞, or is −∞ throughout | its loss and gradient are NaN, as are the totals it enters; other rows are untouched; `nonfinite_rows` counts it |
+//! | a label that is no class | an error that names row and label, before anything is written |
+//! | vocabularies padded to different widths | columns from `vocab` on are never read; the gradient there is 0; between `cols` and `row_stride` nothing is touched |
+//! | a common offset on a row | changes nothing beyond rounding |
+//! | no rows; a vocabulary of 1 | the loss is 0 |
+//! | parameters out of range, shapes that do not fit | an [`Error`] with the offending values, before anything is written |
+//! | the same input again | the same bits, on any number of threads |
+//!
+//! # Features
+//!
+//! None is on by default; the CPU path and the reference are always there. `candle` adds the candle front end, `cli` the
+//! `kdloss` program.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod batch;
 #[cfg(feature = "candle")]
 pub mod candle;

@@ -4,7 +4,7 @@
 //!
 //! Rows are shared among the threads of the current rayon pool (the global one, unless the call is inside
 //! [`rayon::ThreadPool::install`]). A row is visited twice, in tiles of 2048 elements that stay in the first-level cache:
-//! first for its [statistics](crate::row_stats), then for its gradient and soft term. At a vocabulary of 151 936 the
+//! first for its [statistics](crate::row_stats), then for its gradient and soft term. At a vocabulary of 151 936 in `f32` the
 //! pair of rows is in the second-level cache by the time of the second visit, so memory sees each logit read once and
 //! each gradient entry written once. Where rows are fewer than threads, the tiles of a row are shared too.
 //!
