@@ -33,13 +33,16 @@ pub(crate) struct Splits {
 }
 
 impl Splits {
-    /// Reads the digits and deals them out: 1000, 300, and the other 497.
+    /// Reads the digits and deals them out: 497 to test on, 300 to validate, the other 1000 to train on.
+    ///
+    /// The number of steps and the temperatures to try were once settled with an eye on test accuracies, of the last 497
+    /// images in this order. Those are training images now: none of the images tested on here had a part in that.
     pub(crate) fn load() -> std::result::Result<Self, Box<dyn Error>> {
         let digits = Digits::load()?;
         let mut order: Vec<usize> = (0..digits.labels.len()).collect();
         fastrand::Rng::with_seed(0).shuffle(&mut order);
-        let (train, others) = order.split_at(1000);
-        let (validation, test) = others.split_at(300);
+        let (test, others) = order.split_at(497);
+        let (validation, train) = others.split_at(300);
         Ok(Self { train: digits.select(train)?, validation: digits.select(validation)?, test: digits.select(test)? })
     }
 }

@@ -14,7 +14,8 @@
 //!
 //! For one seed the three share labelled images, first weights and labelled batches, so their difference is what the
 //! loss makes. Learning rate, temperature and `alpha` are chosen on validation images with other seeds; the test images
-//! are looked at once those are fixed. The spread is that of students: there is one teacher, and one set of test images.
+//! are looked at once those are fixed, and had no part in fixing anything else (`data`). The spread is that of students:
+//! there is one teacher, and one set of test images.
 //!
 //! `data` deals out the images, `model` is the network, `training` is where the loss is used, `experiment` compares,
 //! `soft_targets`, `report` and `plot` show.

@@ -8,8 +8,8 @@
 //! `loss.backward()`, there is nothing to multiply. Logits are read where candle has them: a row offset or a row stride
 //! (`narrow`, `i(..)`) costs nothing; a transposed or broadcast tensor is copied first.
 //!
-//! Beyond its inputs the operation holds one tensor of the student's size, the gradient, for as long as the graph lives;
-//! and none where nothing above the student is a variable.
+//! Beyond its inputs the operation holds one tensor of the student's shape, the gradient, for as long as the graph lives;
+//! and none where the student depends on no variable.
 //!
 //! # Shapes and types
 //!

@@ -32,7 +32,7 @@ fn numbers_out_of_range() {
     let folder = Folder::new();
     let file = folder.save("batch.safetensors", &[student(), teacher(), labels()]);
     let cases: [(&str, &[&str]); 9] = [
-        ("--temperature 0", &["temperature 0 ", "--temperature"]),
+        ("--temperature 0", &["temperature 0 ", "4 is a good start"]),
         ("--temperature -1", &["temperature -1 "]),
         ("--temperature nan", &["temperature NaN "]),
         ("--temperature 1e-30", &["temperature "]),
@@ -163,7 +163,11 @@ fn outputs_that_cannot_be_written() {
     };
     refused(&file, "also an input");
     refused(&folder.path("./batch.safetensors"), "also an input");
-    refused(&folder.path("absent/grad.safetensors"), "cannot write");
+    refused(&folder.path("absent/grad.safetensors"), "absent: create it");
+    refused(&folder.path("batch.safetensors/grad.safetensors"), "there is no folder");
+    // Longer than a name may be, so that the temporary file is refused as well: what is said is about the user's own.
+    let long = format!("cannot write {}", folder.path(&"g".repeat(300)).display());
+    refused(&folder.path(&"g".repeat(300)), &long);
     refused(&folder.path("."), "not a regular file");
     #[cfg(unix)]
     {

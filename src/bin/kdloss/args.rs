@@ -23,7 +23,8 @@ Then:
   kdloss temperature batch.safetensors            how soft the teacher becomes at T = 1, 2, 4, 8, 16
   kdloss doctor                                   what this machine has
 
-RAYON_NUM_THREADS sets the number of threads. Whatever is wrong is one line on stderr, and exit code 2.";
+RAYON_NUM_THREADS sets the number of threads. Any mistake gives exit code 2; one in a file, a tensor or a number of the
+loss is told in one line on stderr, which says what to do.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -57,7 +58,7 @@ pub(crate) struct LogitsArgs {
     pub(crate) teacher: Option<String>,
 
     /// How many columns are classes; the others are padding [default: the smaller width]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) vocab: Option<usize>,
 }
 
@@ -131,8 +132,8 @@ Per row, with student logits s, teacher logits t and label y:
   loss = alpha · hard + (1 - alpha) · soft
 
 JSON: loss, hard, soft, rows, vocab, counted_rows (rows whose label is a class; all, without labels), nonfinite_rows
-(rows that hold NaN or +inf or are masked throughout), backend, device, milliseconds (of the computation); with
---reduction none also row_losses, and loss, hard and soft are sums. A term that is not computed is null; infinities
+(rows that count for a term and hold NaN or +inf or are masked throughout), backend, device, milliseconds (of the
+computation); with --reduction none also row_losses, and loss, hard and soft are sums. A term that is not computed is null; infinities
 and NaN are the strings \"inf\", \"-inf\" and \"nan\".
 
 Examples:

@@ -106,7 +106,11 @@ impl Report<'_> {
         row("soft", readable_optional(value.soft), "T² · KL(teacher ‖ student)");
         row("rows", value.rows.len().to_string(), if self.args.shift { "positions that predict a label" } else { "" });
         row("counted rows", value.counted_rows.to_string(), "rows whose label is a class; all, without labels");
-        row("nonfinite rows", value.nonfinite_rows.to_string(), "rows with NaN or +inf, or masked throughout");
+        row(
+            "nonfinite rows",
+            value.nonfinite_rows.to_string(),
+            "of the rows that count: with NaN or +inf, or masked throughout",
+        );
         row("vocabulary", self.vocab.to_string(), "columns that are classes");
         row("temperature", loss.temperature.to_string(), "");
         row("alpha", loss.alpha.to_string(), "weight of the hard term");

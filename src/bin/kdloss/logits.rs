@@ -110,7 +110,8 @@ impl<'a> LogitsTensor<'a> {
     /// The logits without the last position of each sequence.
     pub(crate) fn without_last_positions(self, sequences: usize, length: usize) -> Self {
         let kept = length.saturating_sub(1);
-        let (stride, range) = (length * self.cols, 0..kept * self.cols);
+        // The sizes of a tensor without rows may be too large to multiply.
+        let (stride, range) = if self.rows() == 0 { (0, 0..0) } else { (length * self.cols, 0..kept * self.cols) };
         let elements = match self.elements {
             LogitsElements::F32(elements) => LogitsElements::F32(part_of_each(elements, stride, range)),
             LogitsElements::F16(elements) => LogitsElements::F16(part_of_each(elements, stride, range)),

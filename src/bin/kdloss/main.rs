@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A command reads its arguments (`args`), maps files (`tensors`, `inputs`), asks the library, and prints (`output`).
-//! Whatever is wrong becomes one line on stderr and exit code 2 (`failure`); a file is written whole or not at all
-//! (`output_file`).
+//! What stops a command becomes one line on stderr and exit code 2 (`failure`); wrong arguments have the same code, and
+//! clap's words. A file is written whole or not at all (`output_file`).
 
 mod args;
 mod backend;

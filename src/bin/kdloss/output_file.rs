@@ -32,13 +32,22 @@ impl OutputFile {
             return Err(Failure::new(format!("{display} names no file: choose another output file")));
         };
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            let folder = folder.display();
+            let failure = format!(
+                "cannot write {display}: there is no folder {folder}: create it, or choose another output file"
+            );
+            return Err(Failure::new(failure));
+        }
         let mut builder = tempfile::Builder::new();
         // The extension stays at the end, for writers that go by it.
         builder.prefix(".kdloss-").suffix(name);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        // The error's own text names the temporary file, of which the user knows nothing.
         let temporary = builder.tempfile_in(folder).map_err(|error| {
-            Failure::new(format!("cannot write to the folder {} of {display}: {error}", folder.display()))
+            let (folder, kind) = (folder.display(), error.kind());
+            Failure::new(format!("cannot write {display}: {kind} in the folder {folder}: choose another output file"))
         })?;
         Ok(Self { temporary, path: path.to_owned() })
     }

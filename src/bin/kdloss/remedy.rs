@@ -5,7 +5,6 @@ use kdloss::Error;
 /// The remedy, where the error's own text does not say it.
 pub(crate) fn remedy(error: &Error) -> Option<String> {
     match error {
-        Error::InvalidTemperature { .. } => Some("choose another --temperature".into()),
         Error::InvalidAlpha { .. } => Some("choose an --alpha from 0 to 1".into()),
         Error::InvalidDenominator { .. } => Some("choose another --denominator".into()),
         Error::LabelOutOfRange { label, .. } if *label < 0 => {

@@ -25,7 +25,8 @@ pub(crate) struct TensorFile {
 
 impl TensorFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let unreadable = |error| Failure::new(format!("cannot read {}: {error}", path.display()));
+        let unreadable =
+            |error| Failure::new(format!("cannot read {}: {error}: check its name and permissions", path.display()));
         // Asked before the file is opened: opening a named pipe would wait for its writer.
         if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
             return Err(Failure::new(format!(
