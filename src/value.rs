@@ -71,7 +71,8 @@ impl LossValue {
         nonfinite_rows: usize,
     ) -> Self {
         let denominators = Denominators::new(loss, checked);
-        let total = |term: fn(&RowLoss) -> Option<f64>| rows.iter().filter_map(term).sum::<f64>();
+        // Not `sum`, whose sum of nothing is -0.
+        let total = |term: fn(&RowLoss) -> Option<f64>| rows.iter().filter_map(term).fold(0.0, |sum, term| sum + term);
         let hard = loss.has_hard_term().then(|| total(|row| row.hard) / denominators.hard);
         let soft = loss.has_soft_term().then(|| total(|row| row.soft) / denominators.soft);
         Self { loss: loss.mix(hard, soft), hard, soft, rows, counted_rows: checked.labelled_rows, nonfinite_rows }

@@ -147,6 +147,7 @@ fn no_rows_at_all() {
     case.gradient = case.student.layout;
     for_all(&case, |name, outcome| {
         assert_eq!((outcome.value.loss, outcome.value.soft, outcome.value.rows.len()), (0.0, Some(0.0), 0), "{name}");
+        assert!(outcome.value.loss.is_sign_positive() && outcome.value.soft.unwrap().is_sign_positive(), "{name}: -0");
     });
 }
 
