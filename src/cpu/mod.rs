@@ -4,9 +4,9 @@
 //!
 //! Rows are shared among the threads of the current rayon pool (the global one, unless the call is inside
 //! [`rayon::ThreadPool::install`]). A row is visited twice, in tiles of 2048 elements that stay in the first-level cache:
-//! first for its [statistics](crate::row_stats), then for its gradient and soft term. At a vocabulary of 151 936 in `f32` the
-//! pair of rows is in the second-level cache by the time of the second visit, so memory sees each logit read once and
-//! each gradient entry written once. Where rows are fewer than threads, the tiles of a row are shared too.
+//! first for its [statistics](crate::row_stats), then for its gradient and soft term. A pair of rows of 151 936 `f32` logits
+//! takes 1.2 MB, so the second visit finds it in the cache, and memory sees each logit read once and each gradient entry
+//! written once. Where there are few rows for each thread, the tiles of a row are shared too.
 //!
 //! Beyond the caller's buffers it uses three tiles per thread and a few words per row: no temporary of the size of the
 //! logits, ever.
@@ -15,11 +15,14 @@
 //!
 //! * The same input gives the same bits, on any number of threads; a row's bits depend on that row, and its gradient on
 //!   the reduction's count. Processors with different vector instructions may differ in the last bits.
-//! * For `f32` logits, `0.5 ≤ T ≤ 20` and vocabularies up to 262 144, the hard term is within `1e-6 · hard + 2⁻²¹` of the
-//!   [reference](crate::reference), the soft term within `2e-6 · soft + 1e-12 · T² + 2⁻²¹ · T · Σ |q - p| · x`, and each entry
-//!   of a row's own gradient within 1e-6 of the row's largest plus
-//!   `2⁻²⁰ · (α · softmax(s) · max(1, m_s - s) + (1 - α) · T · max(p, q) · max(1, x / T))`, where
-//!   `x = max(m_s - s, m_t - t)`. 16-bit gradients are the nearest value to the `f32` result.
+//! * For `f32` logits, `0.5 ≤ T ≤ 20` and vocabularies up to 262 144, with `x = max(m_s - s, m_t - t)`, results differ from
+//!   the [reference](crate::reference) by at most
+//!   * hard term: `1e-6 · hard + 2⁻²¹`;
+//!   * soft term: `2e-6 · soft + 1e-12 · T² + 2⁻²¹ · T · Σ |q - p| · x`;
+//!   * entry of a row's own gradient: 1e-6 of the row's largest entry, plus
+//!     `2⁻²⁰ · (α · softmax(s) · max(1, m_s - s) + (1 - α) · T · max(p, q) · max(1, x / T))`, plus `2⁻¹²⁵ · (α + (1 - α) · T)`,
+//!     since probabilities below the smallest normal `f32` count as 0.
+//! * 16-bit gradients are the nearest value to the `f32` result.
 //! * After an error nothing has been written.
 
 mod instructions;
