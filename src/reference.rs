@@ -128,8 +128,8 @@ fn divergence_element(q: f64, p: f64, y: f64) -> f64 {
         let phi = (2..=20).rev().fold(0.0, |sum, k| (sum + 1.0) * y / f64::from(k)) * y;
         return p * phi;
     }
-    let product = if p == 0.0 { 0.0 } else { p * y };
-    (q - p) - product
+    // Logits that are not masked are finite, hence y is: where p is 0, so is the product.
+    (q - p) - p * y
 }
 
 fn log_softmax(logits: &[f64], temperature: f64) -> Vec<f64> {

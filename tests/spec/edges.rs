@@ -212,6 +212,16 @@ fn a_masked_teacher_logit_adds_the_students_mass() {
 }
 
 #[test]
+fn a_probability_of_0_times_an_infinite_log_ratio_is_0() {
+    // Divided by T = ½ the distance of these logits overflows an f32.
+    let case = Case::row(loss().with_alpha(0.0).with_temperature(0.5), &[0.0, 0.0], &[3e38, 0.0], 0);
+    for_all(&case, |name, outcome| {
+        assert!(close(outcome.value.loss, 0.25 * 2.0f64.ln(), 1e-6), "{name}: {}", outcome.value.loss);
+        assert!(close(outcome.gradient[0], -0.25, 1e-6) && close(outcome.gradient[1], 0.25, 1e-6), "{name}");
+    });
+}
+
+#[test]
 fn a_masked_student_logit_makes_the_soft_term_infinite_and_keeps_the_gradient_finite() {
     for mask in MASKS {
         for_all(&Case::row(loss(), &[0.0, mask], &[0.0, 0.0], 0), |name, outcome| {
@@ -305,6 +315,18 @@ fn a_row_without_a_label_whose_soft_term_is_nan() {
         assert!(outcome.value.soft.unwrap().is_nan(), "{name}");
         assert!(outcome.value.hard.unwrap().is_finite(), "{name}: the row has no part in the hard term");
         assert_eq!(outcome.value.nonfinite_rows, 1, "{name}");
+    });
+}
+
+#[test]
+fn rows_that_are_not_finite_are_counted_among_many() {
+    // More rows than the CPU path prepares at a time, with NaN in the first, in between and in the last.
+    let mut student = vec![vec![1.0, 2.0]; 9000];
+    for row in [0, 4095, 4096, 8999] {
+        student[row][1] = NAN;
+    }
+    for_all(&Case::new(loss(), &student, &vec![vec![0.0; 2]; 9000], &[0; 9000]), |name, outcome| {
+        assert_eq!(outcome.value.nonfinite_rows, 4, "{name}");
     });
 }
 

@@ -13,4 +13,5 @@ mod golden;
 mod grid;
 mod implementations;
 mod properties;
+mod row_stats;
 mod scripts;
