@@ -54,6 +54,7 @@ pub struct MatrixMut<'a> {
 impl<'a> Matrix<'a> {
     /// A matrix whose rows follow one another. The shape is checked when a loss is computed, where the error can say
     /// which matrix it is.
+    #[must_use]
     pub fn new(data: impl Into<Logits<'a>>, rows: usize, cols: usize) -> Self {
         Self { data: data.into(), rows, cols, row_stride: cols }
     }
@@ -74,6 +75,7 @@ impl<'a> Matrix<'a> {
 
 impl<'a> MatrixMut<'a> {
     /// A matrix whose rows follow one another. The shape is checked when a loss is computed.
+    #[must_use]
     pub fn new(data: impl Into<LogitsMut<'a>>, rows: usize, cols: usize) -> Self {
         Self { data: data.into(), rows, cols, row_stride: cols }
     }
@@ -124,6 +126,7 @@ pub struct Batch<'a, Student = Matrix<'a>> {
 
 impl<'a, Student> Batch<'a, Student> {
     /// A batch of student logits, without teacher or labels yet.
+    #[must_use]
     pub fn new(student: Student) -> Self {
         Self { student, teacher: None, labels: None, row_grad_scale: None, vocab: None }
     }

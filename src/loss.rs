@@ -50,7 +50,8 @@ pub struct DistillationLoss {
     pub ignore_index: i64,
     /// What becomes of the soft term of such a row. Default [`IgnoredRows::Skip`].
     pub ignored_rows: IgnoredRows,
-    /// Factor of the gradient alone: the gradient that arrives from above, or a loss scale. Default 1.
+    /// Factor of the gradient alone: the gradient that arrives from above, or a loss scale. Default 1. The factors of a row's
+    /// gradient, `grad_scale` over the reduction's denominator, are `f32` numbers: where they overflow, so does the gradient.
     pub grad_scale: f64,
 }
 

@@ -22,8 +22,8 @@
 
 use crate::math::{LOG2_E, exp2, max_or_second, phi};
 
-/// A logit at or below this counts as −∞: a masked entry. It stands for −∞ in the arithmetic, so that no difference of
-/// two logits is NaN; every exponential relative to an unmasked maximum is then 0.
+/// A logit at or below this counts as −∞: a masked entry. It stands for −∞ in the arithmetic, since not every backend's
+/// arithmetic has infinities: every exponential relative to an unmasked maximum is 0, and no difference of two is NaN.
 pub const MASKED: f32 = -1e30;
 
 /// Whether a logit is masked: −∞, or so low that it is meant to be (`f32::MIN`, `bf16::MIN`).
@@ -202,7 +202,7 @@ impl RowStats {
             student_factor: self.student_sum.recip(),
             student_tempered_factor: self.student_tempered_sum.recip(),
             teacher_tempered_factor: self.teacher_tempered_sum.recip(),
-            // As a logarithm of 1 plus something, which is exact where the sums are close; and exactly 0 where equal.
+            // In f64 a plain logarithm would do; this form keeps its digits in f32 too, where a backend has nothing wider.
             log_ratio: ((teacher - student) / student).ln_1p() as f32,
             temperature,
         }
