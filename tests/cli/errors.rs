@@ -61,10 +61,11 @@ fn tensors_that_are_missing() {
     let folder = Folder::new();
     let file = folder.save("batch.safetensors", &[student(), labels()]);
     refused(&folder, &file, "", &["`teacher`", "it has labels, student", "--teacher", "--alpha 1"]);
-    refused(&folder, &file, "--alpha 1 --teacher big", &["`big`"]);
+    refused(&folder, &file, "--alpha 1 --teacher big", &["`big`", "leave them away"]);
     refused(&folder, &file, "--student logits", &["`logits`", "--student"]);
     let file = folder.save("unlabelled.safetensors", &[student(), teacher()]);
     refused(&folder, &file, "", &["`labels`", "it has student, teacher", "--labels", "--alpha 0"]);
+    refused(&folder, &file, "--alpha 0 --labels lables", &["`lables`", "leave them away"]);
     let file = folder.save("nothing.safetensors", &[]);
     refused(&folder, &file, "", &["`student`", "it has none"]);
 }

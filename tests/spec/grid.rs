@@ -144,3 +144,19 @@ fn more_rows_than_are_prepared_at_a_time() {
     let case = Case::new(loss(4.0, 0.5), &student, &teacher, &labels);
     all().iter().for_each(|implementation| drop(check(implementation, &case)));
 }
+
+#[test]
+fn nearly_equal_and_peaked_rows_as_wide_as_a_language_models() {
+    let Rows { student, teacher, labels } = generate::rows(7, 1, 151_936, 3.0);
+    // A step of the student from the teacher, and one logit far above the rest: a composed f32 loss drowns the first.
+    for (step, peak) in [(1e-1, 0.0), (1e-3, 0.0), (1e-3, 60.0), (1.0, 60.0)] {
+        let near = teacher[0].iter().zip(&student[0]).map(|(teacher, noise)| teacher + step * noise);
+        let (mut student, mut teacher) = (vec![near.collect::<Vec<f32>>()], teacher.clone());
+        student[0][4711] += peak;
+        teacher[0][4711] += peak;
+        for temperature in [1.0, 20.0] {
+            let case = Case::new(loss(temperature, 0.5), &student, &teacher, &labels);
+            all().iter().for_each(|implementation| drop(check(implementation, &case)));
+        }
+    }
+}

@@ -55,12 +55,8 @@ impl<'n> Wanted<'n> {
         Self { given: args.teacher.as_deref(), usual: "teacher", remedy }
     }
 
-    fn labels(args: &'n EvalArgs) -> Self {
-        Self {
-            given: args.labels.as_deref(),
-            usual: "labels",
-            remedy: "name the labels with --labels, or do without them by --alpha 0",
-        }
+    fn labels(args: &'n EvalArgs, remedy: &'n str) -> Self {
+        Self { given: args.labels.as_deref(), usual: "labels", remedy }
     }
 
     /// The tensor, which must be there.
@@ -91,13 +87,23 @@ impl<'a> EvalInputs<'a> {
         let student = Wanted::student(&args.logits).require(&files.student_tensors()?)?;
         let student = LogitsTensor::new(&student, None)?;
 
-        let remedy = "name the teacher's logits with --teacher, or do without them by --alpha 1";
+        // Where alpha does without a tensor already, only what was named or put into a file of its own can be missing.
+        let remedy = if loss.has_soft_term() {
+            "name the teacher's logits with --teacher, or do without them by --alpha 1"
+        } else {
+            "correct --teacher or --teacher-file, or leave them away: --alpha 1 needs no teacher"
+        };
         let needed = loss.has_soft_term() || args.logits.teacher_file.is_some();
         let teacher = Wanted::teacher(&args.logits, remedy).find(needed, &files.teacher_tensors()?)?;
         let teacher = teacher.map(|tensor| LogitsTensor::new(&tensor, Some(&student))).transpose()?;
 
+        let remedy = if loss.has_hard_term() {
+            "name the labels with --labels, or do without them by --alpha 0"
+        } else {
+            "correct --labels or --labels-file, or leave them away: --alpha 0 needs no labels"
+        };
         let needed = loss.has_hard_term() || args.labels_file.is_some();
-        let labels = Wanted::labels(args).find(needed, &files.labels_tensors()?)?;
+        let labels = Wanted::labels(args, remedy).find(needed, &files.labels_tensors()?)?;
         let labels = labels.map(|tensor| LabelsTensor::new(&tensor, &student)).transpose()?;
 
         let vocab = vocab(args.logits.vocab, &student, teacher.as_ref())?;
