@@ -268,10 +268,10 @@ pub(crate) struct RowRole {
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    len: usize,
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
+    pub(crate) len: usize,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) row_stride: usize,
 }
 
 impl Shape {

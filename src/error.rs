@@ -5,7 +5,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a loss could not be computed.
 ///
-/// Every check runs before anything is written: after an error the gradient buffer is as it was.
+/// Every check of a call's arguments runs before anything is written: after such an error the gradient buffer is as it was.
+/// What a device finds (labels that are no class, its own loss) is told when the result is read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -124,4 +125,125 @@ pub enum Error {
         /// The label that marks a row without one.
         ignore_index: i64,
     },
+
+    /// No device of the kind wanted is there.
+    #[error("no device: looked for {wanted}, found {found}")]
+    NoDevice {
+        /// What was looked for.
+        wanted: String,
+        /// What is there instead, and what to do.
+        found: String,
+    },
+
+    /// The device was lost, or destroyed, before the result could be read.
+    #[error("the device was lost before the result could be read ({reason}): create it and everything on it again")]
+    DeviceLost {
+        /// What the device said.
+        reason: String,
+    },
+
+    /// The device refused an operation.
+    #[error("the device refused to {operation}: {message}")]
+    Device {
+        /// What was to be done.
+        operation: &'static str,
+        /// What the device said.
+        message: String,
+    },
+
+    /// A workgroup size that a device does not take.
+    #[error("workgroup size {size} cannot be used: this device takes powers of two up to {largest}")]
+    WorkgroupSize {
+        /// The size given.
+        size: u32,
+        /// The largest that the device takes.
+        largest: u32,
+    },
+
+    /// A device's buffer lacks a usage flag.
+    #[error("the {buffer} buffer was created without BufferUsages::{missing}: add it to the buffer's usage")]
+    BufferUsage {
+        /// Which buffer: `student`, `teacher`, `gradient`, `labels` or `row_grad_scale`.
+        buffer: &'static str,
+        /// The flag.
+        missing: &'static str,
+    },
+
+    /// Data in a device's buffer start between two elements.
+    #[error("the {buffer} starts at byte {offset} of its buffer: it must be a multiple of {alignment}")]
+    BufferOffset {
+        /// Which buffer.
+        buffer: &'static str,
+        /// Where it starts.
+        offset: u64,
+        /// What the offset must be a multiple of.
+        alignment: u64,
+    },
+
+    /// A device's buffer ends within a 32-bit word, which a shader can only access as a whole.
+    #[error("the {buffer} buffer has {size} bytes and is used to its end: make its size a multiple of 4")]
+    BufferNotWhole {
+        /// Which buffer.
+        buffer: &'static str,
+        /// Its size in bytes.
+        size: u64,
+    },
+
+    /// A buffer is written and also used otherwise in the same call.
+    #[error("the {written} shares its buffer with the {other}: give it a buffer of its own")]
+    BufferAliased {
+        /// Which buffer is written: `gradient`, or the `student` that the gradient overwrites.
+        written: &'static str,
+        /// What else lies in it.
+        other: &'static str,
+    },
+
+    /// A device's buffer cannot be bound.
+    #[error(
+        "the {buffer} buffer cannot be used ({message}): it must live on the device of these kernels, and not be destroyed"
+    )]
+    BufferRefused {
+        /// Which buffer.
+        buffer: &'static str,
+        /// What the device said.
+        message: String,
+    },
+
+    /// Two rows of a 16-bit matrix that is written share a 32-bit word.
+    #[error(
+        "the {matrix} matrix is written in {dtype} at the odd row stride {row_stride}, where two rows share a 32-bit word: \
+         make the row stride even, or use f32"
+    )]
+    OddRowStride {
+        /// Which matrix: `gradient`, or the `student` that the gradient overwrites.
+        matrix: &'static str,
+        /// Its storage type.
+        dtype: crate::DType,
+        /// Elements between the starts of two rows.
+        row_stride: usize,
+    },
+
+    /// A row does not fit a binding of the device.
+    #[error("a row of the {matrix} matrix takes {bytes} bytes, more than the {limit} that this device can bind")]
+    RowTooWide {
+        /// Which matrix.
+        matrix: &'static str,
+        /// Bytes of a row.
+        bytes: u64,
+        /// The most that can be bound.
+        limit: u64,
+    },
+
+    /// More rows than the device can keep the losses of.
+    #[error("the batch has {rows} rows, more than the {limit} that this device can hold the losses of: split the batch")]
+    TooManyRows {
+        /// Rows of the batch.
+        rows: usize,
+        /// The most.
+        limit: u64,
+    },
+
+    /// A result was asked for whose commands have not run.
+    #[error("there is no result yet: submit the command encoder to the device's queue before reading")]
+    NotSubmitted,
 }

@@ -73,6 +73,8 @@ mod math;
 pub mod reference;
 pub mod row_stats;
 mod value;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;
 
 pub use batch::{Batch, Matrix, MatrixMut, StudentView};
 pub use error::{Error, Result};

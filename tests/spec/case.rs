@@ -29,6 +29,30 @@ impl Buffer {
         }
     }
 
+    /// The elements' bytes, one behind another.
+    #[cfg(feature = "wgpu")]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::F32(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Self::F16(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Self::Bf16(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+
+    /// As many elements of the same type, from bytes.
+    #[cfg(feature = "wgpu")]
+    pub fn with_bytes(&self, bytes: &[u8]) -> Self {
+        let halves = || bytes.as_chunks().0.iter().copied().map(u16::from_le_bytes);
+        match self {
+            Self::F32(values) => {
+                let words = bytes.as_chunks().0.iter().copied();
+                Self::F32(words.map(f32::from_le_bytes).take(values.len()).collect())
+            }
+            Self::F16(values) => Self::F16(halves().map(f16::from_bits).take(values.len()).collect()),
+            Self::Bf16(values) => Self::Bf16(halves().map(bf16::from_bits).take(values.len()).collect()),
+        }
+    }
+
     fn logits(&self) -> Logits<'_> {
         match self {
             Self::F32(values) => values.into(),

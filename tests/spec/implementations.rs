@@ -30,11 +30,15 @@ pub const MARK: f32 = 7.0;
 /// Every implementation but the reference.
 pub fn all() -> Vec<Implementation> {
     let cpu = |name, run| Implementation { name, contract_factor: 1.0, run };
-    vec![
+    #[allow(unused_mut)]
+    let mut all = vec![
         cpu("cpu", Box::new(run_cpu)),
         cpu("cpu in place", Box::new(run_cpu_in_place)),
         cpu("cpu on one thread", Box::new(|case| on_threads(1, || run_cpu(case)))),
-    ]
+    ];
+    #[cfg(feature = "wgpu")]
+    all.extend(crate::wgpu_device::all());
+    all
 }
 
 /// Every implementation, the reference first.
@@ -63,7 +67,7 @@ fn run_cpu_in_place(case: &Case) -> Result<Outcome> {
     Ok(outcome(case, value, student))
 }
 
-fn outcome(case: &Case, value: LossValue, written: Table) -> Outcome {
+pub fn outcome(case: &Case, value: LossValue, written: Table) -> Outcome {
     let vocab = case.batch().vocab();
     let gradient = (0..written.rows).flat_map(|row| written.row(row, vocab)).map(f64::from).collect();
     Outcome { value, gradient, written: Some(written) }

@@ -15,3 +15,5 @@ mod implementations;
 mod properties;
 mod row_stats;
 mod scripts;
+#[cfg(feature = "wgpu")]
+mod wgpu_device;

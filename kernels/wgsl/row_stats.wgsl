@@ -1,0 +1,142 @@
+// The row statistics, a monoid, and the element formula of the second pass: the twin of src/row_stats.rs, name for name.
+// There stands what they mean and where they come from; here, what a shader has to do differently.
+//
+// * A shader may assume that there are no NaNs and infinities, so they are found by the bits of a logit: as integers
+//   +inf and NaN lie at the ends of the two ranges of signs. -inf becomes MASKED, a number, before any arithmetic.
+// * Elements come as vectors of four.
+// * There is no f64: the logarithms come from `log1p`.
+
+// A logit at or below this counts as -inf.
+const MASKED: f32 = -1e30;
+// Its bits. Read as an unsigned number, the bits of a negative float grow with its magnitude, and are larger than those of
+// every positive one: exactly the masked logits (and negative NaN) have bits from here on.
+const MASKED_BITS: u32 = 0xf149f2cau;
+
+// Flags of RowStats.
+const NONFINITE: u32 = 1u;
+const INFINITE_SOFT: u32 = 2u;
+
+struct RowStats {
+    student_max: f32,
+    student_sum: f32,
+    student_tempered_sum: f32,
+    teacher_max: f32,
+    teacher_tempered_sum: f32,
+    flags: u32,
+}
+
+fn is_masked(bits: vec4<u32>) -> vec4<bool> {
+    return bits >= vec4(MASKED_BITS);
+}
+
+// The logits whose bits these are, MASKED for those that are masked.
+fn unmasked(bits: vec4<u32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(min(bits, vec4(MASKED_BITS)));
+}
+
+// The statistics of two parts together.
+fn merge(a: RowStats, b: RowStats) -> RowStats {
+    let student_max = max(a.student_max, b.student_max);
+    let teacher_max = max(a.teacher_max, b.teacher_max);
+    let student_shift = vec2(a.student_max, b.student_max) - student_max;
+    let teacher_shift = vec2(a.teacher_max, b.teacher_max) - teacher_max;
+    let scale = params.temperature_exponent_scale;
+    return RowStats(
+        student_max,
+        dot(vec2(a.student_sum, b.student_sum), exp2(student_shift * LOG2_E)),
+        dot(vec2(a.student_tempered_sum, b.student_tempered_sum), exp2(student_shift * scale)),
+        teacher_max,
+        dot(vec2(a.teacher_tempered_sum, b.teacher_tempered_sum), exp2(teacher_shift * scale)),
+        a.flags | b.flags,
+    );
+}
+
+// Whether the row's loss is NaN: it holds NaN or +inf, or a matrix that was read is masked throughout.
+fn is_nonfinite(stats: RowStats) -> bool {
+    return (stats.flags & NONFINITE) != 0u || stats.student_max <= MASKED || (SOFT && stats.teacher_max <= MASKED);
+}
+
+// The hard term logsumexp(s) - s[y], given the student logit of the label, which is not masked.
+fn hard(stats: RowStats, label_logit: f32) -> f32 {
+    return log1p(stats.student_sum - 1.0) + (stats.student_max - label_logit);
+}
+
+// What turns a pair of logits into probabilities, once the statistics of the row are known.
+struct Normalizer {
+    student_max: f32,
+    teacher_max: f32,
+    student_factor: f32,
+    student_tempered_factor: f32,
+    teacher_tempered_factor: f32,
+    log_ratio: f32,
+}
+
+fn finish(stats: RowStats) -> Normalizer {
+    let student = stats.student_tempered_sum;
+    let teacher = stats.teacher_tempered_sum;
+    return Normalizer(
+        stats.student_max,
+        stats.teacher_max,
+        1.0 / stats.student_sum,
+        1.0 / student,
+        1.0 / teacher,
+        log1p((teacher - student) / student),
+    );
+}
+
+// Exponentials of four logits, relative to one reference: the maximum of the row, or a number near it.
+struct Exponentials {
+    // e^(x - reference), where the hard term needs it.
+    plain: vec4<f32>,
+    // e^((x - reference) / T), where the soft term needs it.
+    tempered: vec4<f32>,
+}
+
+// Where T is 1, 2 or 4 one exponential is a power of the other: SQUARINGS is 0, 1 or 2 then, else NO_SQUARINGS.
+const NO_SQUARINGS: u32 = 3u;
+
+fn exponentials(shifted: vec4<f32>) -> Exponentials {
+    var result: Exponentials;
+    if SOFT {
+        result.tempered = exp2(shifted * params.temperature_exponent_scale);
+    }
+    if HARD {
+        if SOFT && SQUARINGS < NO_SQUARINGS {
+            result.plain = result.tempered;
+            for (var squaring = 0u; squaring < SQUARINGS; squaring++) {
+                result.plain *= result.plain;
+            }
+        } else {
+            result.plain = exp2(shifted * LOG2_E);
+        }
+    }
+    return result;
+}
+
+// What four pairs of logits add to the soft term: q - p, and their part of soft / T².
+struct SoftElement {
+    difference: vec4<f32>,
+    divergence: vec4<f32>,
+}
+
+// `student` and `teacher` are relative to their maxima; `student_tempered` is e^(student / T).
+fn soft_element(
+    normalizer: Normalizer,
+    student: vec4<f32>,
+    student_tempered: vec4<f32>,
+    teacher: vec4<f32>,
+) -> SoftElement {
+    let q = student_tempered * normalizer.student_tempered_factor;
+    let p = exp2(teacher * params.temperature_exponent_scale) * normalizer.teacher_tempered_factor;
+    let limit = vec4(params.largest_distance);
+    let distance = clamp(teacher - student, -limit, limit);
+    // A finite y, however large, makes p · y 0 where p is.
+    let y = normalizer.log_ratio - distance * params.temperature_reciprocal;
+
+    let phi = phi(y);
+    let near = abs(y) < vec4(0.5);
+    return SoftElement(
+        select(q - p, p * (y + phi), near),
+        select((q - p) - p * y, p * phi, near),
+    );
+}

@@ -1,0 +1,305 @@
+//! A batch that lies in buffers of a device, and the one place where such buffers are checked.
+
+use super::plan::Extent;
+use super::variant::{GradientStorage, Storage};
+use crate::batch::Shape;
+use crate::error::{Error, Result};
+use crate::logits::DType;
+use crate::loss::DistillationLoss;
+
+/// A matrix of logits, or of a gradient, in a buffer of a device: laid out as [`kdloss::Matrix`](crate::Matrix).
+///
+/// Elements lie one behind another, two of the 16-bit types to a 32-bit word, as a slice of them would be copied there.
+/// The buffer needs [`wgpu::BufferUsages::STORAGE`]. Where rows start at multiples of four elements (offset and row stride),
+/// they are accessed in vectors; a matrix that is written in a 16-bit type needs an even row stride.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    /// The buffer.
+    pub buffer: &'a wgpu::Buffer,
+    /// Where the first row starts in the buffer, in bytes.
+    pub offset: u64,
+    /// The storage type.
+    pub dtype: DType,
+    /// Number of rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub cols: usize,
+    /// Elements between the starts of two rows, at least `cols`.
+    pub row_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix at the start of a buffer, whose rows follow one another. It is checked when a loss is encoded.
+    #[must_use]
+    pub fn new(buffer: &'a wgpu::Buffer, dtype: DType, rows: usize, cols: usize) -> Self {
+        Self { buffer, offset: 0, dtype, rows, cols, row_stride: cols }
+    }
+
+    /// Sets where the first row starts, in bytes from the start of the buffer.
+    #[must_use]
+    pub fn with_offset(mut self, offset: u64) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// Sets the number of elements between the starts of two rows.
+    #[must_use]
+    pub fn with_row_stride(mut self, row_stride: usize) -> Self {
+        self.row_stride = row_stride;
+        self
+    }
+}
+
+/// Labels in a buffer of a device, one per row.
+#[derive(Debug, Clone, Copy)]
+pub struct Labels<'a> {
+    buffer: &'a wgpu::Buffer,
+    offset: u64,
+    words: u32,
+}
+
+impl<'a> Labels<'a> {
+    /// 64-bit labels, as PyTorch has them, the low word first.
+    #[must_use]
+    pub fn i64(buffer: &'a wgpu::Buffer) -> Self {
+        Self { buffer, offset: 0, words: 2 }
+    }
+
+    /// 32-bit labels.
+    #[must_use]
+    pub fn i32(buffer: &'a wgpu::Buffer) -> Self {
+        Self { buffer, offset: 0, words: 1 }
+    }
+
+    /// Sets where the first label lies, in bytes from the start of the buffer.
+    #[must_use]
+    pub fn with_offset(mut self, offset: u64) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// 32-bit words of a label.
+    pub(super) fn words(&self) -> u32 {
+        self.words
+    }
+}
+
+/// One batch on a device: the student's logits, and what they are compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    pub(super) student: Matrix<'a>,
+    pub(super) teacher: Option<Matrix<'a>>,
+    pub(super) labels: Option<Labels<'a>>,
+    pub(super) row_grad_scale: Option<(&'a wgpu::Buffer, u64)>,
+    vocab: Option<usize>,
+}
+
+impl<'a> Batch<'a> {
+    /// A batch of student logits, without teacher or labels yet.
+    #[must_use]
+    pub fn new(student: Matrix<'a>) -> Self {
+        Self { student, teacher: None, labels: None, row_grad_scale: None, vocab: None }
+    }
+
+    /// Adds the teacher's logits, needed unless `alpha` is 1. Type, width and row stride may differ from the student's.
+    #[must_use]
+    pub fn with_teacher(mut self, teacher: Matrix<'a>) -> Self {
+        self.teacher = Some(teacher);
+        self
+    }
+
+    /// Adds the labels, one per row, needed unless `alpha` is 0: a class in `0..vocab`, or the loss's `ignore_index`.
+    #[must_use]
+    pub fn with_labels(mut self, labels: Labels<'a>) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
+    /// Sets the vocabulary: how many columns are classes. Default: the narrower of student and teacher.
+    #[must_use]
+    pub fn with_vocab(mut self, vocab: usize) -> Self {
+        self.vocab = Some(vocab);
+        self
+    }
+
+    /// Adds a factor for the gradient of each row, an `f32` each, from `offset` (in bytes) of `buffer` on.
+    #[must_use]
+    pub fn with_row_grad_scale(mut self, buffer: &'a wgpu::Buffer, offset: u64) -> Self {
+        self.row_grad_scale = Some((buffer, offset));
+        self
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.student.rows
+    }
+
+    /// The vocabulary: what [`Batch::with_vocab`] set, else the narrower of student and teacher.
+    #[must_use]
+    pub fn vocab(&self) -> usize {
+        let narrower = self.teacher.map_or(usize::MAX, |teacher| teacher.cols).min(self.student.cols);
+        self.vocab.unwrap_or(narrower)
+    }
+}
+
+/// Where the gradient goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Gradient<'a> {
+    None,
+    Separate(Matrix<'a>),
+    InPlace,
+}
+
+/// A batch whose every buffer has been checked, with the extents that are accessed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Checked<'a> {
+    pub(super) student: Bound<'a>,
+    /// Where the soft term is computed.
+    pub(super) teacher: Option<Bound<'a>>,
+    /// Where it has a buffer of its own.
+    pub(super) gradient: Option<Bound<'a>>,
+    pub(super) gradient_storage: GradientStorage,
+    /// Columns of the gradient, in whichever buffer it is.
+    pub(super) gradient_cols: usize,
+    pub(super) labels: Option<Bound<'a>>,
+    pub(super) row_grad_scale: Option<Bound<'a>>,
+    pub(super) rows: usize,
+    pub(super) vocab: usize,
+}
+
+/// A part of the batch in its buffer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound<'a> {
+    pub(super) buffer: &'a wgpu::Buffer,
+    pub(super) extent: Extent,
+    /// Of an element, in bytes.
+    pub(super) element: u64,
+    pub(super) storage: Storage,
+}
+
+impl<'a> Checked<'a> {
+    /// Checks everything that can be known of a batch without asking the device.
+    pub(super) fn new(loss: &DistillationLoss, batch: &Batch<'a>, gradient: Gradient<'a>) -> Result<Self> {
+        loss.validate()?;
+        let (rows, vocab) = (batch.rows(), batch.vocab());
+        if vocab == 0 {
+            return Err(Error::EmptyVocab);
+        }
+        let in_place = matches!(gradient, Gradient::InPlace);
+        let student = Bound::matrix("student", &batch.student, rows, vocab, in_place)?;
+        let teacher = match batch.teacher {
+            _ if !loss.has_soft_term() => None,
+            None => return Err(Error::MissingTeacher { alpha: loss.alpha }),
+            Some(teacher) => Some(Bound::matrix("teacher", &teacher, rows, vocab, false)?),
+        };
+        if loss.has_hard_term() && batch.labels.is_none() {
+            return Err(Error::MissingLabels { alpha: loss.alpha });
+        }
+        let labels = batch.labels.map(|labels| {
+            Bound::list("labels", labels.buffer, labels.offset, 4 * u64::from(labels.words), rows)
+        });
+        let row_grad_scale = batch.row_grad_scale.map(|(buffer, offset)| {
+            Bound::list("row_grad_scale", buffer, offset, 4, rows)
+        });
+        let (gradient, gradient_storage, gradient_cols) = match gradient {
+            Gradient::None => (None, GradientStorage::None, 0),
+            Gradient::InPlace => (None, GradientStorage::InPlace, batch.student.cols),
+            Gradient::Separate(matrix) => {
+                let bound = Bound::matrix("gradient", &matrix, rows, vocab, true)?;
+                (Some(bound), GradientStorage::Separate(bound.storage), matrix.cols)
+            }
+        };
+        let checked = Self {
+            student,
+            teacher,
+            gradient,
+            gradient_storage,
+            gradient_cols,
+            labels: labels.transpose()?,
+            row_grad_scale: row_grad_scale.transpose()?,
+            rows,
+            vocab,
+        };
+        checked.check_aliasing(in_place)?;
+        Ok(checked)
+    }
+
+    /// Every part that is bound.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Bound<'a>> {
+        let optional = [&self.teacher, &self.gradient, &self.labels, &self.row_grad_scale];
+        [&self.student].into_iter().chain(optional.into_iter().flatten())
+    }
+
+    /// A buffer that is written must not be used otherwise: the device could not order the accesses.
+    fn check_aliasing(&self, in_place: bool) -> Result<()> {
+        let written = if in_place { Some(&self.student) } else { self.gradient.as_ref() };
+        let Some(written) = written else { return Ok(()) };
+        let name = written.extent.matrix;
+        match self.parts().find(|part| part.extent.matrix != name && part.buffer == written.buffer) {
+            Some(part) => Err(Error::BufferAliased { written: name, other: part.extent.matrix }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<'a> Bound<'a> {
+    fn matrix(name: &'static str, matrix: &Matrix<'a>, rows: usize, vocab: usize, is_written: bool) -> Result<Self> {
+        let Matrix { buffer, offset, dtype, cols, row_stride, .. } = *matrix;
+        let element = dtype.size() as u64;
+        check_buffer(name, buffer, offset, element)?;
+        let len = usize::try_from(buffer.size().saturating_sub(offset) / element).unwrap_or(usize::MAX);
+        Shape { len, rows: matrix.rows, cols, row_stride }.check(name, rows, vocab)?;
+        if is_written && dtype != DType::F32 {
+            if rows > 1 && row_stride % 2 != 0 {
+                return Err(Error::OddRowStride { matrix: name, dtype, row_stride });
+            }
+            check_offset(name, offset, 4)?;
+        }
+
+        let row_stride = row_stride as u64;
+        let accessed = if is_written { cols } else { vocab } as u64;
+        let last = offset + rows.saturating_sub(1) as u64 * row_stride * element;
+        let fits = |columns: u64| rows == 0 || last + columns * element <= buffer.size();
+        // Vectors may read a little beyond the classes, if the buffer reaches that far, but write whole rows only.
+        let in_vectors = (offset / element).is_multiple_of(4)
+            && (row_stride.is_multiple_of(4) || rows <= 1)
+            && if is_written { cols.is_multiple_of(4) } else { fits(accessed.next_multiple_of(4)) };
+        let columns = if in_vectors { accessed.next_multiple_of(4) } else { accessed };
+        if rows > 0 && (last + columns * element).next_multiple_of(4) > buffer.size() {
+            return Err(Error::BufferNotWhole { buffer: name, size: buffer.size() });
+        }
+        Ok(Self {
+            buffer,
+            extent: Extent { matrix: name, offset, row_stride: row_stride * element, row: columns * element },
+            element,
+            storage: Storage { dtype, in_vectors },
+        })
+    }
+
+    /// One item for each row.
+    fn list(name: &'static str, buffer: &'a wgpu::Buffer, offset: u64, item: u64, rows: usize) -> Result<Self> {
+        check_buffer(name, buffer, offset, 4)?;
+        let found = usize::try_from(buffer.size().saturating_sub(offset) / item).unwrap_or(usize::MAX);
+        if found < rows {
+            return Err(Error::RowCountMismatch { part: name, expected: rows, found });
+        }
+        Ok(Self {
+            buffer,
+            extent: Extent { matrix: name, offset, row_stride: item, row: item },
+            element: 4,
+            storage: Storage { dtype: DType::F32, in_vectors: false },
+        })
+    }
+}
+
+fn check_buffer(name: &'static str, buffer: &wgpu::Buffer, offset: u64, alignment: u64) -> Result<()> {
+    if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+        return Err(Error::BufferUsage { buffer: name, missing: "STORAGE" });
+    }
+    check_offset(name, offset, alignment)
+}
+
+fn check_offset(name: &'static str, offset: u64, alignment: u64) -> Result<()> {
+    if offset.is_multiple_of(alignment) { Ok(()) } else { Err(Error::BufferOffset { buffer: name, offset, alignment }) }
+}

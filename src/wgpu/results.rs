@@ -1,0 +1,122 @@
+//! What a call leaves on the device, and reading it.
+
+use std::sync::mpsc;
+
+use super::batch::Checked;
+use super::params::{RowRecord, Totals};
+use crate::batch;
+use crate::error::{Error, Result};
+use crate::loss::DistillationLoss;
+use crate::value::{LossValue, RowLoss};
+
+/// The result of an encoded call: on the device once the encoder has been submitted, and readable from then on.
+///
+/// Nothing needs to be read for training: the gradient is in its buffer, and [`Pending::totals`] can be bound by other
+/// kernels. [`Pending::read`] brings the loss of the batch and of each row to the host.
+#[derive(Debug)]
+pub struct Pending {
+    device: wgpu::Device,
+    loss: DistillationLoss,
+    checked: batch::Checked,
+    totals: wgpu::Buffer,
+    rows: wgpu::Buffer,
+    staging: wgpu::Buffer,
+}
+
+impl Pending {
+    pub(super) fn new(
+        device: &wgpu::Device,
+        loss: &DistillationLoss,
+        checked: &Checked<'_>,
+        totals: wgpu::Buffer,
+        rows: wgpu::Buffer,
+        staging: wgpu::Buffer,
+    ) -> Self {
+        // The counts are known once they have been read.
+        let checked =
+            batch::Checked { rows: checked.rows, vocab: checked.vocab, labelled_rows: 0, soft_rows: 0 };
+        Self { device: device.clone(), loss: *loss, checked, totals, rows, staging }
+    }
+
+    /// The totals, 40 bytes: the loss, its hard and its soft term as three `f32`, then as `u32` the rows that have a label,
+    /// the rows whose soft term counts, the rows whose loss is NaN, the first row whose label is no class (else
+    /// `u32::MAX`) and the two words of that label, and a word that is not 0 once all of it is written. The buffer has the
+    /// usages `STORAGE` and `COPY_SRC`.
+    ///
+    /// These sums are `f32`, in a fixed order. [`Pending::read`] sums the rows in `f64`.
+    #[must_use]
+    pub fn totals(&self) -> &wgpu::Buffer {
+        &self.totals
+    }
+
+    /// The losses of the rows, before any reduction, 16 bytes for each: hard, soft and `alpha · hard + (1 - alpha) · soft`
+    /// as `f32`, and a word of flags (1: the hard term counts, 2: the soft term counts, 4: NaN, 8: the hard term is
+    /// infinite, 16: the soft term is, 32: the label is no class). The buffer has the usages `STORAGE` and `COPY_SRC`.
+    #[must_use]
+    pub fn rows(&self) -> &wgpu::Buffer {
+        &self.rows
+    }
+
+    /// Waits for the device and reads the result.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LabelOutOfRange`] with the first row whose label is neither a class nor the ignored value (that row's
+    /// gradient and losses are NaN, and those of the other rows are as they should be); [`Error::NotSubmitted`] if the
+    /// encoder has not been submitted; [`Error::DeviceLost`].
+    pub fn read(&self) -> Result<LossValue> {
+        let (totals, records) = self.download()?;
+        if totals.complete != Totals::COMPLETE {
+            return Err(Error::NotSubmitted);
+        }
+        if totals.bad_label_row != Totals::NO_ROW {
+            return Err(Error::LabelOutOfRange {
+                row: totals.bad_label_row as usize,
+                label: i64::from(totals.bad_label_low) | i64::from(totals.bad_label_high.cast_signed()) << 32,
+                vocab: self.checked.vocab,
+                ignore_index: self.loss.ignore_index,
+            });
+        }
+        let term = |bits: u32| f64::from(f32::from_bits(bits));
+        let rows = records.iter().map(|record| RowLoss::new(&self.loss, term(record.hard), term(record.soft))).collect();
+        let checked = batch::Checked {
+            labelled_rows: totals.labelled_rows as usize,
+            soft_rows: totals.soft_rows as usize,
+            ..self.checked
+        };
+        Ok(LossValue::reduce(&self.loss, &checked, rows, totals.nonfinite_rows as usize))
+    }
+
+    fn download(&self) -> Result<(Totals, Vec<RowRecord>)> {
+        let bytes = read_buffer(&self.device, &self.staging)?;
+        let (totals, records) = bytes.split_at(size_of::<Totals>());
+        Ok((bytemuck::pod_read_unaligned(totals), bytemuck::pod_collect_to_vec(records)))
+    }
+}
+
+/// The bytes of a buffer that can be mapped, once the device has done everything submitted so far.
+pub(super) fn read_buffer(device: &wgpu::Device, buffer: &wgpu::Buffer) -> Result<Vec<u8>> {
+    let lost = |reason: &str| Error::DeviceLost { reason: reason.to_owned() };
+    let (sender, receiver) = mpsc::channel();
+    // Mapping a buffer of a lost device is told both to the callback and to the scope.
+    let mapping = super::device::ask(device, "map a buffer", || {
+        // The receiver outlives the call unless it has already failed otherwise.
+        buffer.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
+    });
+    if let Err(error) = mapping {
+        return Err(lost(&error.to_string()));
+    }
+    device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| lost(&error.to_string()))?;
+    // The answer may be delivered by another thread that waits for the same device, a little later.
+    match receiver.recv() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(lost(&error.to_string())),
+        Err(error) => return Err(lost(&error.to_string())),
+    }
+    let bytes = match buffer.get_mapped_range(..) {
+        Ok(view) => view.to_vec(),
+        Err(error) => return Err(lost(&error.to_string())),
+    };
+    super::device::ask(device, "unmap a buffer", || buffer.unmap())?;
+    Ok(bytes)
+}
