@@ -1,6 +1,7 @@
 // How many rows count, before the first logit is read: the mean's denominators, and the first label that is no class.
 //
 // One workgroup reads the labels once: 8 bytes a row, beside the logits' 100 000. Integers, so the order does not matter.
+// Its lanes meet twice: when the counters are 0, and when all have counted.
 
 @group(0) @binding(6) var<storage, read_write> totals: Totals;
 
@@ -9,7 +10,7 @@ var<workgroup> bad_label_row: atomic<u32>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn count_labels(@builtin(local_invocation_index) lane: u32) {
-    if lane == 0u {
+    if lane == WORKGROUP_SIZE - 1u {
         atomicStore(&labelled_rows, 0u);
         atomicStore(&bad_label_row, NO_ROW);
     }

@@ -3,14 +3,13 @@
 // First pass: the statistics of the student's and the teacher's row (row_stats.wgsl), each lane on every
 // WORKGROUP_SIZE-th group of four elements, so that neighbouring lanes read neighbouring memory; then the lanes' parts are
 // joined. Second pass, the same lanes on the same elements: the gradient, and the soft term, whose parts are joined too.
-// Lane 0 writes the row's record.
+// The lane that has the label's logit writes the row's record.
 //
 // Bytes moved: both rows are read in each pass and the gradient is written once. The second reading comes as soon as the
 // first has ended, so caches serve what fits them (a pair of rows of 151 936 f32 logits is 1.2 MB).
 //
 // Who synchronises with whom: lanes of a workgroup, at the two joins, and nobody else. The gradient may overwrite the
-// student's logits: an element is read and written by the same lane, but for the label's logit, which lane 0 reads before
-// the first join and another lane overwrites after it. Workgroups share nothing.
+// student's logits, since an element, the label's too, is only ever touched by one lane. Workgroups share nothing.
 //
 // Accuracy: no running sum takes more than BLOCK addends. A lane sums blocks, and blocks make up its total: rows of
 // BLOCK² · 4 · WORKGROUP_SIZE elements (524 288 with 8 lanes) keep the rule.
@@ -215,59 +214,71 @@ fn clear_gradient(row: Row, lane: u32) {
     }
 }
 
+// The bits of the label's logit; MASKED_BITS where there is none.
+fn label_bits_of(row: Row) -> u32 {
+    if !row.counts_hard || !row.label.is_class {
+        return MASKED_BITS;
+    }
+    let group = row.label.class_index / 4u;
+    return load_student(row.student + 4u * group, count_of(group, params.vocab))[row.label.class_index % 4u];
+}
+
+fn record_of(row: Row, stats: RowStats, is_bad_label: bool, label_bits: u32, divergence: f32) -> RowRecord {
+    var status = select(0u, STATUS_HARD, row.counts_hard) | select(0u, STATUS_SOFT, row.counts_soft);
+    if is_bad_label {
+        status |= STATUS_BAD_LABEL;
+    }
+    if is_bad_label || is_nonfinite(stats) {
+        status |= STATUS_NONFINITE;
+    } else {
+        status |= select(0u, STATUS_INFINITE_HARD, row.counts_hard && label_bits >= MASKED_BITS);
+        status |= select(0u, STATUS_INFINITE_SOFT, row.counts_soft && (stats.flags & INFINITE_SOFT) != 0u);
+    }
+    let label_logit = bitcast<f32>(min(label_bits, MASKED_BITS));
+    let terms = terms_of(
+        select(0.0, hard(stats, label_logit), row.counts_hard),
+        params.temperature_squared * divergence,
+        select(0u, status, row.counts_hard),
+        select(0u, status, row.counts_soft),
+    );
+    return RowRecord(terms.hard, terms.soft, terms.total, status);
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn distill(invocation: Invocation) {
-    let index = invocation.workgroup.y * invocation.workgroups.x + invocation.workgroup.x;
-    let lane = invocation.lane;
+fn distill(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    lane: Lane,
+) {
+    let index = workgroup.y * workgroups.x + workgroup.x;
     if index >= params.rows {
         return;
     }
     let row = row_of(index);
+    // Of the lanes, the one that reads and writes the group of the label's logit.
+    let writes_record = lane.index == select(0u, row.label.class_index / 4u % WORKGROUP_SIZE, row.label.is_class);
     if !row.counts_hard && !row.counts_soft {
         if GRADIENT {
-            clear_gradient(row, lane);
+            clear_gradient(row, lane.index);
         }
-        if lane == 0u {
+        if writes_record {
             records[params.first_row + index] = RowRecord(0u, 0u, 0u, 0u);
         }
         return;
     }
-    let is_bad_label = params.label_words != 0u && !row.label.is_class && !row.label.is_ignored;
     var label_bits = MASKED_BITS;
-    if lane == 0u && row.counts_hard && row.label.is_class {
-        label_bits = load_student(row.student + row.label.class_index / 4u * 4u, count_of(row.label.class_index / 4u, params.vocab))[row.label.class_index % 4u];
+    if writes_record {
+        label_bits = label_bits_of(row);
     }
-
-    let stats = join_stats(invocation, first_pass(row, lane));
-    let is_nan = is_bad_label || is_nonfinite(stats);
-    let weights = gradient_weights(row, index);
+    let is_bad_label = params.label_words != 0u && !row.label.is_class && !row.label.is_ignored;
+    let stats = join_stats(lane, first_pass(row, lane.index));
     var divergence = 0.0;
     if SOFT || GRADIENT {
-        divergence = join_sum(invocation, second_pass(row, finish(stats), weights, is_nan, lane));
+        let is_nan = is_bad_label || is_nonfinite(stats);
+        let weights = gradient_weights(row, index);
+        divergence = join_sum(lane, second_pass(row, finish(stats), weights, is_nan, lane.index));
     }
-    if lane == 0u {
-        var status = select(0u, STATUS_HARD, row.counts_hard) | select(0u, STATUS_SOFT, row.counts_soft);
-        if is_nan {
-            status |= STATUS_NONFINITE;
-        } else {
-            if row.counts_hard && label_bits >= MASKED_BITS {
-                status |= STATUS_INFINITE_HARD;
-            }
-            if SOFT && (stats.flags & INFINITE_SOFT) != 0u {
-                status |= STATUS_INFINITE_SOFT;
-            }
-        }
-        if is_bad_label {
-            status |= STATUS_BAD_LABEL;
-        }
-        let hard_term = select(0.0, hard(stats, bitcast<f32>(min(label_bits, MASKED_BITS))), row.counts_hard);
-        let soft_term = params.temperature_squared * divergence;
-        let terms = terms_of(
-            hard_term,
-            soft_term,
-            select(0u, status, row.counts_hard),
-            select(0u, status, row.counts_soft),
-        );
-        records[params.first_row + index] = RowRecord(terms.hard, terms.soft, terms.total, status);
+    if writes_record {
+        records[params.first_row + index] = record_of(row, stats, is_bad_label, label_bits, divergence);
     }
 }

@@ -1,7 +1,8 @@
 // From the records of the rows to the loss of the batch: one workgroup, a tree whose shape depends on the number of rows
 // only, so that the same rows give the same bits however they were dispatched.
 //
-// Lane l sums rows l, l + WORKGROUP_SIZE, and so on, in blocks of BLOCK rows; then the lanes' sums are joined.
+// Lane l sums rows l, l + WORKGROUP_SIZE, and so on, in blocks of BLOCK rows; then the lanes' sums are joined,
+// with a barrier before each level of the tree. Its root is the last lane, which writes the totals.
 
 @group(0) @binding(6) var<storage, read_write> totals: Totals;
 @group(0) @binding(7) var<storage, read> records: array<RowRecord>;
@@ -56,12 +57,12 @@ fn fold_rows(@builtin(local_invocation_index) lane: u32) {
     folds[lane] = total;
     for (var step = WORKGROUP_SIZE / 2u; step > 0u; step /= 2u) {
         workgroupBarrier();
-        if lane < step {
-            folds[lane] = join(folds[lane], folds[lane + step]);
+        if lane >= WORKGROUP_SIZE - step {
+            folds[lane] = join(folds[lane - step], folds[lane]);
         }
     }
-    if lane == 0u {
-        let fold = folds[0];
+    if lane == WORKGROUP_SIZE - 1u {
+        let fold = folds[lane];
         var hard_term = fold.hard;
         var soft_term = fold.soft;
         if params.is_mean != 0u {

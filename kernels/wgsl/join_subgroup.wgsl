@@ -1,22 +1,31 @@
-// Joining what the lanes of a workgroup have found: within a subgroup by exchanging registers, between subgroups through
-// workgroup memory. The workgroup is made of whole subgroups, so that every lane has all its partners.
+// Joining what the lanes of a workgroup have found: among SUBGROUP_SIZE lanes of a subgroup by exchanging registers, between
+// these groups through workgroup memory. The workgroup is made of whole subgroups, so that every lane has all its partners;
+// SUBGROUP_SIZE is the smallest that the device's subgroups have, since a larger one is made of several such groups.
 //
-// Within a subgroup lanes run together and need no barrier. One barrier orders what the subgroups write before all lanes
-// read it, another these reads before the memory is used again.
+// Within a subgroup lanes run together and need no barrier. One barrier orders what the groups write before all lanes read
+// it. A workgroup joins each kind of thing once, so its memory is not used again.
 
-struct Invocation {
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-    @builtin(subgroup_invocation_id) subgroup_lane: u32,
-    @builtin(subgroup_size) subgroup_size: u32,
+// A lane, and where it stands.
+struct Lane {
+    @builtin(local_invocation_index) index: u32,
     @builtin(subgroup_id) subgroup: u32,
-    @builtin(num_subgroups) subgroups: u32,
+    @builtin(subgroup_size) subgroup_size: u32,
+    @builtin(subgroup_invocation_id) subgroup_index: u32,
 }
 
-// No device has subgroups of fewer than four lanes.
-var<workgroup> joined_stats: array<RowStats, WORKGROUP_SIZE / 4u>;
-var<workgroup> joined_sums: array<f32, WORKGROUP_SIZE / 4u>;
+const GROUPS: u32 = WORKGROUP_SIZE / SUBGROUP_SIZE;
+
+var<workgroup> joined_stats: array<RowStats, GROUPS>;
+var<workgroup> joined_sums: array<f32, GROUPS>;
+
+// The group of a lane, and whether it is the group's first.
+fn group_of(lane: Lane) -> u32 {
+    return (lane.subgroup * lane.subgroup_size + lane.subgroup_index) / SUBGROUP_SIZE;
+}
+
+fn is_first(lane: Lane) -> bool {
+    return lane.subgroup_index % SUBGROUP_SIZE == 0u;
+}
 
 // The statistics that the lane `step` away holds.
 fn exchange(stats: RowStats, step: u32) -> RowStats {
@@ -31,37 +40,35 @@ fn exchange(stats: RowStats, step: u32) -> RowStats {
 }
 
 // The statistics of the row, from those of each lane's part of it. All lanes call it and get the same.
-fn join_stats(invocation: Invocation, part: RowStats) -> RowStats {
+fn join_stats(lane: Lane, part: RowStats) -> RowStats {
     var joined = part;
-    for (var step = 1u; step < invocation.subgroup_size; step *= 2u) {
+    for (var step = 1u; step < SUBGROUP_SIZE; step *= 2u) {
         joined = merge(joined, exchange(joined, step));
     }
-    if invocation.subgroup_lane == 0u {
-        joined_stats[invocation.subgroup] = joined;
+    if is_first(lane) {
+        joined_stats[group_of(lane)] = joined;
     }
     workgroupBarrier();
     joined = joined_stats[0];
-    for (var subgroup = 1u; subgroup < invocation.subgroups; subgroup++) {
-        joined = merge(joined, joined_stats[subgroup]);
+    for (var group = 1u; group < GROUPS; group++) {
+        joined = merge(joined, joined_stats[group]);
     }
-    workgroupBarrier();
     return joined;
 }
 
 // The sum over lanes. All lanes call it and get the same.
-fn join_sum(invocation: Invocation, part: f32) -> f32 {
+fn join_sum(lane: Lane, part: f32) -> f32 {
     var joined = part;
-    for (var step = 1u; step < invocation.subgroup_size; step *= 2u) {
+    for (var step = 1u; step < SUBGROUP_SIZE; step *= 2u) {
         joined += subgroupShuffleXor(joined, step);
     }
-    if invocation.subgroup_lane == 0u {
-        joined_sums[invocation.subgroup] = joined;
+    if is_first(lane) {
+        joined_sums[group_of(lane)] = joined;
     }
     workgroupBarrier();
     joined = joined_sums[0];
-    for (var subgroup = 1u; subgroup < invocation.subgroups; subgroup++) {
-        joined += joined_sums[subgroup];
+    for (var group = 1u; group < GROUPS; group++) {
+        joined += joined_sums[group];
     }
-    workgroupBarrier();
     return joined;
 }

@@ -185,7 +185,7 @@ impl Kernels {
     /// Whether lanes are joined by subgroup operations.
     #[must_use]
     pub fn uses_subgroups(&self) -> bool {
-        self.pipelines.workgroup().join == Join::Subgroup
+        self.pipelines.workgroup().join != Join::Workgroup
     }
 
     /// Encodes the loss of a batch, without its gradient.

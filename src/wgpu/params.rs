@@ -76,3 +76,46 @@ pub(crate) struct RowRecord {
     pub(crate) total: u32,
     pub(crate) status: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::offset_of;
+
+    /// Names and offsets of the fields of a structure, as Rust and as the kernels see them.
+    macro_rules! same_layout {
+        ($module:ident, $structure:ident { $($field:ident),* $(,)? }) => {{
+            let ours = [$((stringify!($field).to_owned(), offset_of!($structure, $field) as u32)),*];
+            let (theirs, size) = fields(&$module, stringify!($structure));
+            assert_eq!(ours.as_slice(), theirs.as_slice());
+            assert_eq!(size_of::<$structure>(), size as usize);
+        }};
+    }
+
+    fn fields(module: &naga::Module, name: &str) -> (Vec<(String, u32)>, u32) {
+        let (_, found) = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some(name)).unwrap();
+        let naga::TypeInner::Struct { members, span } = &found.inner else { panic!("{name} is a structure") };
+        (members.iter().map(|member| (member.name.clone().unwrap(), member.offset)).collect(), *span)
+    }
+
+    #[test]
+    fn structures_are_laid_out_as_in_the_kernels() {
+        let source = include_str!("../../kernels/wgsl/params.wgsl");
+        let module = naga::front::wgsl::parse_str(source).unwrap();
+        same_layout!(module, Totals {
+            loss, hard, soft, labelled_rows, soft_rows, nonfinite_rows, bad_label_row, bad_label_low, bad_label_high,
+            complete,
+        });
+        same_layout!(module, RowRecord { hard, soft, total, status });
+        same_layout!(module, Params {
+            rows, first_row, batch_rows, vocab, student_start, student_stride, teacher_start, teacher_stride,
+            gradient_start, gradient_stride, gradient_cols, label_words, labels_start, ignore_index_low,
+            ignore_index_high, soft_only, temperature_reciprocal, temperature_exponent_scale, temperature_squared,
+            largest_distance, hard_weight, soft_weight, hard_gradient, soft_gradient, is_mean, denominator,
+            has_row_grad_scale, row_grad_scale_start,
+        });
+        let complete = format!("const COMPLETE: u32 = {:#x}u;", Totals::COMPLETE);
+        let no_row = format!("const NO_ROW: u32 = {:#x}u;", Totals::NO_ROW);
+        assert!(source.contains(&complete) && source.contains(&no_row));
+    }
+}

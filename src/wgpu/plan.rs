@@ -37,9 +37,13 @@ pub(crate) fn largest_workgroup(limits: &wgpu::Limits) -> u32 {
 
 /// How the lanes of a workgroup can be joined on a device.
 pub(crate) fn join(size: u32, info: &wgpu::AdapterInfo, features: wgpu::Features) -> Join {
-    let widest = info.subgroup_max_size;
-    let whole = widest >= info.subgroup_min_size && info.subgroup_min_size >= 4 && size.is_multiple_of(widest);
-    if features.contains(wgpu::Features::SUBGROUP) && whole { Join::Subgroup } else { Join::Workgroup }
+    let (narrowest, widest) = (info.subgroup_min_size, info.subgroup_max_size);
+    let whole = narrowest >= 4 && narrowest.is_power_of_two() && widest >= narrowest && size.is_multiple_of(widest);
+    if features.contains(wgpu::Features::SUBGROUP) && whole {
+        Join::Subgroup { size: narrowest }
+    } else {
+        Join::Workgroup
+    }
 }
 
 /// Where the rows of a matrix lie in its buffer, in bytes.

@@ -39,8 +39,11 @@ pub enum GradientStorage {
 pub enum Join {
     /// Through workgroup memory.
     Workgroup,
-    /// Within subgroups by exchanging registers.
-    Subgroup,
+    /// Within subgroups by exchanging registers, and through workgroup memory between them.
+    Subgroup {
+        /// The fewest lanes that a subgroup has.
+        size: u32,
+    },
 }
 
 /// The workgroups of a device.
@@ -144,11 +147,11 @@ impl Variant {
     fn source(&self, workgroup: Workgroup) -> String {
         let join = match workgroup.join {
             Join::Workgroup => piece!("join_workgroup"),
-            Join::Subgroup => piece!("join_subgroup"),
+            Join::Subgroup { .. } => piece!("join_subgroup"),
         };
         let in_place = self.gradient == GradientStorage::InPlace;
         let mut pieces = vec![
-            self.constants(),
+            self.constants(workgroup.join),
             piece!("params").to_owned(),
             piece!("labels").to_owned(),
             piece!("math").to_owned(),
@@ -172,11 +175,15 @@ impl Variant {
         pieces.join("\n")
     }
 
-    fn constants(&self) -> String {
+    fn constants(&self, join: Join) -> String {
         let gradient = self.gradient != GradientStorage::None;
         let squarings = self.squarings.map_or("NO_SQUARINGS".into(), |squarings| format!("{squarings}u"));
+        let subgroup = match join {
+            Join::Workgroup => String::new(),
+            Join::Subgroup { size } => format!("const SUBGROUP_SIZE: u32 = {size}u;\n"),
+        };
         format!(
-            "const HARD: bool = {};\nconst SOFT: bool = {};\nconst GRADIENT: bool = {gradient};\n\
+            "{subgroup}const HARD: bool = {};\nconst SOFT: bool = {};\nconst GRADIENT: bool = {gradient};\n\
              const SQUARINGS: u32 = {squarings};\n",
             self.hard,
             self.teacher.is_some(),

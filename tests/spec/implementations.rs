@@ -37,7 +37,7 @@ pub fn all() -> Vec<Implementation> {
         cpu("cpu on one thread", Box::new(|case| on_threads(1, || run_cpu(case)))),
     ];
     #[cfg(feature = "wgpu")]
-    all.extend(crate::wgpu_device::all());
+    all.extend(crate::wgpu::device::all());
     all
 }
 

@@ -16,4 +16,4 @@ mod properties;
 mod row_stats;
 mod scripts;
 #[cfg(feature = "wgpu")]
-mod wgpu_device;
+mod wgpu;

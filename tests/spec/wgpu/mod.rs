@@ -1,0 +1,8 @@
+//! The WGSL kernels: as implementations of the specification, and what is peculiar to them.
+
+pub mod device;
+mod limits;
+mod mistakes;
+mod mutants;
+mod opengl;
+mod sources;
