@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use kdloss::wgpu::{Adapter, Batch, Kernels, Labels, Matrix, Options, Pending, wgpu};
-use kdloss::{DType, Result};
+use kdloss::{DType, LossValue, Result};
 
 use crate::case::{Buffer, Case, LabelVec, Layout, Table};
 use crate::implementations::{Implementation, MARK, Outcome, outcome};
@@ -67,6 +67,25 @@ fn run_on_host_slices(gpu: &Gpu, case: &Case) -> Result<Outcome> {
 
 /// On buffers of the device, laid out as the case is, with a gradient of its own.
 pub fn run(gpu: &Gpu, case: &Case) -> Result<Outcome> {
+    let (pending, gradient) = submit(gpu, case)?;
+    Ok(outcome(case, pending.read()?, gradient))
+}
+
+/// The loss, or why it could not be read, and the gradient all the same.
+pub fn run_with_gradient(gpu: &Gpu, case: &Case) -> (Result<LossValue>, Vec<f32>) {
+    let (pending, gradient) = submit(gpu, case).unwrap();
+    let rows = (0..gradient.rows).flat_map(|row| gradient.row(row, case.batch().vocab()));
+    (pending.read(), rows.collect())
+}
+
+/// The loss, and the words of the totals that are left on the device.
+pub fn run_for_totals(gpu: &Gpu, case: &Case) -> Result<(LossValue, Vec<u32>)> {
+    let (pending, _) = submit(gpu, case)?;
+    let bytes = gpu.download_bytes(pending.totals());
+    Ok((pending.read()?, bytes.as_chunks().0.iter().copied().map(u32::from_le_bytes).collect()))
+}
+
+fn submit(gpu: &Gpu, case: &Case) -> Result<(Pending, Table)> {
     let buffers = Buffers::new(gpu, case);
     let mut gradient = Table::filled(case.student.rows, writable(case.gradient), MARK);
     let target = gpu.upload(&gradient.buffer, 0);
@@ -75,9 +94,8 @@ pub fn run(gpu: &Gpu, case: &Case) -> Result<Outcome> {
         gpu.kernels.encode_forward_backward(encoder, &case.loss, &buffers.batch(case), gradient)
     })?;
     gpu.queue.submit([encoder.finish()]);
-    let value = pending.read()?;
-    gradient.buffer = gpu.download(&target, &gradient.buffer);
-    Ok(outcome(case, value, gradient))
+    gradient.buffer = gpu.download(&target, 0, &gradient.buffer);
+    Ok((pending, gradient))
 }
 
 /// On buffers of the device, with the gradient over the student's logits.
@@ -91,7 +109,7 @@ pub fn run_in_place(gpu: &Gpu, case: &Case) -> Result<Outcome> {
     gpu.queue.submit([encoder.finish()]);
     let value = pending.read()?;
     let mut student = case.student.clone();
-    student.buffer = gpu.download(&buffers.student, &student.buffer);
+    student.buffer = gpu.download(&buffers.student, 0, &student.buffer);
     Ok(outcome(&case, value, student))
 }
 
@@ -124,10 +142,7 @@ impl Buffers {
             student: gpu.upload(&case.student.buffer, 0),
             teacher: case.teacher.as_ref().map(|teacher| gpu.upload(&teacher.buffer, 0)),
             labels: case.labels.as_ref().map(|labels| gpu.upload_bytes(&label_bytes(labels))),
-            row_grad_scale: case
-                .row_grad_scale
-                .as_ref()
-                .map(|scale| gpu.upload_bytes(&scale.iter().flat_map(|scale| scale.to_le_bytes()).collect::<Vec<_>>())),
+            row_grad_scale: case.row_grad_scale.as_ref().map(|scale| gpu.upload_bytes(&scale_bytes(scale))),
         }
     }
 
@@ -157,7 +172,11 @@ pub fn matrix<'a>(buffer: &'a wgpu::Buffer, table: &Table) -> Matrix<'a> {
     Matrix::new(buffer, dtype, table.rows, cols).with_row_stride(row_stride)
 }
 
-fn label_bytes(labels: &LabelVec) -> Vec<u8> {
+pub fn scale_bytes(scale: &[f32]) -> Vec<u8> {
+    scale.iter().flat_map(|scale| scale.to_le_bytes()).collect()
+}
+
+pub fn label_bytes(labels: &LabelVec) -> Vec<u8> {
     match labels {
         LabelVec::I64(labels) => labels.iter().flat_map(|label| label.to_le_bytes()).collect(),
         LabelVec::I32(labels) => labels.iter().flat_map(|label| label.to_le_bytes()).collect(),
@@ -193,8 +212,12 @@ impl Gpu {
         buffer
     }
 
-    /// The elements of a buffer, as many and of such a type as `like` has.
-    pub fn download(&self, buffer: &wgpu::Buffer, like: &Buffer) -> Buffer {
+    /// The elements of a buffer from `offset` (in bytes) on, as many and of such a type as `like` has.
+    pub fn download(&self, buffer: &wgpu::Buffer, offset: usize, like: &Buffer) -> Buffer {
+        like.with_bytes(&self.download_bytes(buffer)[offset..])
+    }
+
+    pub fn download_bytes(&self, buffer: &wgpu::Buffer) -> Vec<u8> {
         let device = self.kernels.device();
         let staging = device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
@@ -205,8 +228,10 @@ impl Gpu {
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
         self.queue.submit([encoder.finish()]);
-        staging.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result).unwrap());
         device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
-        like.with_bytes(&staging.get_mapped_range(..).unwrap())
+        receiver.recv().unwrap().unwrap();
+        staging.get_mapped_range(..).unwrap().to_vec()
     }
 }
