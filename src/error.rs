@@ -235,7 +235,9 @@ pub enum Error {
     },
 
     /// More rows than the device can keep the losses of.
-    #[error("the batch has {rows} rows, more than the {limit} that this device can hold the losses of: split the batch")]
+    #[error(
+        "the batch has {rows} rows, more than the {limit} that this device can hold the losses of: split the batch"
+    )]
     TooManyRows {
         /// Rows of the batch.
         rows: usize,

@@ -2,7 +2,7 @@
 // only, so that the same rows give the same bits however they were dispatched.
 //
 // Lane l sums rows l, l + WORKGROUP_SIZE, and so on, in blocks of BLOCK rows; then the lanes' sums are joined,
-// with a barrier before each level of the tree. Its root is the last lane, which writes the totals.
+// with a barrier before the tree and after each of its levels. Its root is the last lane, which writes the totals.
 
 @group(0) @binding(6) var<storage, read_write> totals: Totals;
 @group(0) @binding(7) var<storage, read> records: array<RowRecord>;
@@ -55,11 +55,12 @@ fn fold_rows(@builtin(local_invocation_index) lane: u32) {
         total = join(total, part);
     }
     folds[lane] = total;
+    workgroupBarrier();
     for (var step = WORKGROUP_SIZE / 2u; step > 0u; step /= 2u) {
-        workgroupBarrier();
         if lane >= WORKGROUP_SIZE - step {
             folds[lane] = join(folds[lane - step], folds[lane]);
         }
+        workgroupBarrier();
     }
     if lane == WORKGROUP_SIZE - 1u {
         let fold = folds[lane];

@@ -1,8 +1,8 @@
 // Joining what the lanes of a workgroup have found, through workgroup memory: a binary tree of fixed shape, whose root is
 // the last lane.
 //
-// Lanes synchronise at the barrier before each level of the tree, and at one more before all of them read the root. A
-// workgroup joins each kind of thing once, so its memory is not used again.
+// Lanes synchronise at the barrier before the tree, and at one after each of its levels; after the last, all read the root.
+// A workgroup joins each kind of thing once, so its memory is not used again.
 
 // A lane, and where it stands.
 struct Lane {
@@ -16,13 +16,13 @@ var<workgroup> joined_sums: array<f32, WORKGROUP_SIZE>;
 fn join_stats(lane: Lane, part: RowStats) -> RowStats {
     let index = lane.index;
     joined_stats[index] = part;
+    workgroupBarrier();
     for (var step = WORKGROUP_SIZE / 2u; step > 0u; step /= 2u) {
-        workgroupBarrier();
         if index >= WORKGROUP_SIZE - step {
             joined_stats[index] = merge(joined_stats[index - step], joined_stats[index]);
         }
+        workgroupBarrier();
     }
-    workgroupBarrier();
     return joined_stats[WORKGROUP_SIZE - 1u];
 }
 
@@ -30,12 +30,12 @@ fn join_stats(lane: Lane, part: RowStats) -> RowStats {
 fn join_sum(lane: Lane, part: f32) -> f32 {
     let index = lane.index;
     joined_sums[index] = part;
+    workgroupBarrier();
     for (var step = WORKGROUP_SIZE / 2u; step > 0u; step /= 2u) {
-        workgroupBarrier();
         if index >= WORKGROUP_SIZE - step {
             joined_sums[index] += joined_sums[index - step];
         }
+        workgroupBarrier();
     }
-    workgroupBarrier();
     return joined_sums[WORKGROUP_SIZE - 1u];
 }

@@ -196,12 +196,11 @@ impl<'a> Checked<'a> {
         if loss.has_hard_term() && batch.labels.is_none() {
             return Err(Error::MissingLabels { alpha: loss.alpha });
         }
-        let labels = batch.labels.map(|labels| {
-            Bound::list("labels", labels.buffer, labels.offset, 4 * u64::from(labels.words), rows)
-        });
-        let row_grad_scale = batch.row_grad_scale.map(|(buffer, offset)| {
-            Bound::list("row_grad_scale", buffer, offset, 4, rows)
-        });
+        let labels = batch
+            .labels
+            .map(|labels| Bound::list("labels", labels.buffer, labels.offset, 4 * u64::from(labels.words), rows));
+        let row_grad_scale =
+            batch.row_grad_scale.map(|(buffer, offset)| Bound::list("row_grad_scale", buffer, offset, 4, rows));
         let (gradient, gradient_storage, gradient_cols) = match gradient {
             Gradient::None => (None, GradientStorage::None, 0),
             Gradient::InPlace => (None, GradientStorage::InPlace, batch.student.cols),

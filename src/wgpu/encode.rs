@@ -49,13 +49,12 @@ pub(super) fn encode(
 
     let general = general_params(loss, batch, checked, denominators);
     let all_rows = 0..checked.rows;
-    let params: Vec<Params> = std::iter::once(&all_rows)
-        .chain(&chunks)
-        .map(|rows| chunk_params(general, checked, &limits, rows))
-        .collect();
+    let params: Vec<Params> =
+        std::iter::once(&all_rows).chain(&chunks).map(|rows| chunk_params(general, checked, &limits, rows)).collect();
     let scratch = Scratch::new(device, &params, checked.rows)?;
 
-    let variant = Variant::new(loss, checked.student.storage, checked.teacher.map(|t| t.storage), checked.gradient_storage);
+    let variant =
+        Variant::new(loss, checked.student.storage, checked.teacher.map(|t| t.storage), checked.gradient_storage);
     let [count, distill, fold] =
         [Kernel::CountLabels, Kernel::Distill(variant), Kernel::FoldRows].map(|kernel| pipelines.get(kernel));
     let (count, distill, fold) = (count?, distill?, fold?);
@@ -74,7 +73,8 @@ pub(super) fn encode(
     let records_size = checked.rows as u64 * RECORD_SIZE;
     let staging = buffer(device, "kdloss results to read", TOTALS_SIZE + records_size, readable)?;
     ask(device, "encode the loss", || {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("kdloss"), ..Default::default() });
+        let mut pass =
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("kdloss"), ..Default::default() });
         for (pipeline, bind_group, (x, y)) in &dispatches {
             pass.set_pipeline(&pipeline.pipeline);
             pass.set_bind_group(0, bind_group, &[]);
@@ -125,7 +125,9 @@ fn general_params(
 
 /// The parameters of a dispatch over some rows.
 fn chunk_params(general: Params, checked: &Checked<'_>, limits: &BindingLimits, rows: &Range<usize>) -> Params {
-    let start = |part: Option<&Bound<'_>>| part.map_or(0, |part| (limits.window(&part.extent, rows).start / part.element) as u32);
+    let start = |part: Option<&Bound<'_>>| {
+        part.map_or(0, |part| (limits.window(&part.extent, rows).start / part.element) as u32)
+    };
     let stride = |part: Option<&Bound<'_>>| part.map_or(0, |part| (part.extent.row_stride / part.element) as u32);
     let student = Some(&checked.student);
     Params {

@@ -126,7 +126,9 @@ impl<'c> Call<'c> {
         let batch = self.device_batch(&uploaded, rows.len());
         let readable = gradient.map(|dtype| self.gradient_buffers(dtype, rows.len())).transpose()?;
         let target = match (&readable, gradient) {
-            (Some((buffer, _)), Some(dtype)) => Gradient::Separate(Matrix::new(buffer, dtype, rows.len(), self.row_stride)),
+            (Some((buffer, _)), Some(dtype)) => {
+                Gradient::Separate(Matrix::new(buffer, dtype, rows.len(), self.row_stride))
+            }
             _ => Gradient::None,
         };
         let checked = Checked::new(self.loss, &batch, target)?;

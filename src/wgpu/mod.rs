@@ -112,7 +112,10 @@ impl Options {
     /// Changes the kernels' sources before they are compiled.
     #[doc(hidden)]
     #[must_use]
-    pub fn with_source_edit(mut self, edit: impl Fn(internals::Kernel, String) -> String + Send + Sync + 'static) -> Self {
+    pub fn with_source_edit(
+        mut self,
+        edit: impl Fn(internals::Kernel, String) -> String + Send + Sync + 'static,
+    ) -> Self {
         self.edit = Some(Arc::new(edit));
         self
     }

@@ -102,18 +102,55 @@ mod tests {
     fn structures_are_laid_out_as_in_the_kernels() {
         let source = include_str!("../../kernels/wgsl/params.wgsl");
         let module = naga::front::wgsl::parse_str(source).unwrap();
-        same_layout!(module, Totals {
-            loss, hard, soft, labelled_rows, soft_rows, nonfinite_rows, bad_label_row, bad_label_low, bad_label_high,
-            complete,
-        });
+        same_layout!(
+            module,
+            Totals {
+                loss,
+                hard,
+                soft,
+                labelled_rows,
+                soft_rows,
+                nonfinite_rows,
+                bad_label_row,
+                bad_label_low,
+                bad_label_high,
+                complete,
+            }
+        );
         same_layout!(module, RowRecord { hard, soft, total, status });
-        same_layout!(module, Params {
-            rows, first_row, batch_rows, vocab, student_start, student_stride, teacher_start, teacher_stride,
-            gradient_start, gradient_stride, gradient_cols, label_words, labels_start, ignore_index_low,
-            ignore_index_high, soft_only, temperature_reciprocal, temperature_exponent_scale, temperature_squared,
-            largest_distance, hard_weight, soft_weight, hard_gradient, soft_gradient, is_mean, denominator,
-            has_row_grad_scale, row_grad_scale_start,
-        });
+        same_layout!(
+            module,
+            Params {
+                rows,
+                first_row,
+                batch_rows,
+                vocab,
+                student_start,
+                student_stride,
+                teacher_start,
+                teacher_stride,
+                gradient_start,
+                gradient_stride,
+                gradient_cols,
+                label_words,
+                labels_start,
+                ignore_index_low,
+                ignore_index_high,
+                soft_only,
+                temperature_reciprocal,
+                temperature_exponent_scale,
+                temperature_squared,
+                largest_distance,
+                hard_weight,
+                soft_weight,
+                hard_gradient,
+                soft_gradient,
+                is_mean,
+                denominator,
+                has_row_grad_scale,
+                row_grad_scale_start,
+            }
+        );
         let complete = format!("const COMPLETE: u32 = {:#x}u;", Totals::COMPLETE);
         let no_row = format!("const NO_ROW: u32 = {:#x}u;", Totals::NO_ROW);
         assert!(source.contains(&complete) && source.contains(&no_row));

@@ -88,7 +88,10 @@ impl Pipelines {
 
 impl fmt::Debug for Pipelines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pipelines").field("device", &self.device).field("workgroup", &self.workgroup).finish_non_exhaustive()
+        f.debug_struct("Pipelines")
+            .field("device", &self.device)
+            .field("workgroup", &self.workgroup)
+            .finish_non_exhaustive()
     }
 }
 

@@ -33,8 +33,7 @@ impl Pending {
         staging: wgpu::Buffer,
     ) -> Self {
         // The counts are known once they have been read.
-        let checked =
-            batch::Checked { rows: checked.rows, vocab: checked.vocab, labelled_rows: 0, soft_rows: 0 };
+        let checked = batch::Checked { rows: checked.rows, vocab: checked.vocab, labelled_rows: 0, soft_rows: 0 };
         Self { device: device.clone(), loss: *loss, checked, totals, rows, staging }
     }
 
@@ -78,7 +77,8 @@ impl Pending {
             });
         }
         let term = |bits: u32| f64::from(f32::from_bits(bits));
-        let rows = records.iter().map(|record| RowLoss::new(&self.loss, term(record.hard), term(record.soft))).collect();
+        let rows =
+            records.iter().map(|record| RowLoss::new(&self.loss, term(record.hard), term(record.soft))).collect();
         let checked = batch::Checked {
             labelled_rows: totals.labelled_rows as usize,
             soft_rows: totals.soft_rows as usize,

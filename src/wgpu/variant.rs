@@ -129,14 +129,12 @@ impl Variant {
         let terms = move || {
             let both = [None, Some(0), Some(1), Some(2)].map(|squarings| (true, squarings));
             let soft = both.into_iter().chain([(false, None)]);
-            let with_teacher = storages().flat_map(move |teacher| {
-                soft.clone().map(move |(hard, squarings)| (Some(teacher), hard, squarings))
-            });
+            let with_teacher = storages()
+                .flat_map(move |teacher| soft.clone().map(move |(hard, squarings)| (Some(teacher), hard, squarings)));
             with_teacher.chain([(None, true, None)])
         };
-        let gradients = move || {
-            storages().map(GradientStorage::Separate).chain([GradientStorage::None, GradientStorage::InPlace])
-        };
+        let gradients =
+            move || storages().map(GradientStorage::Separate).chain([GradientStorage::None, GradientStorage::InPlace]);
         storages().flat_map(move |student| {
             gradients().flat_map(move |gradient| {
                 terms().map(move |(teacher, hard, squarings)| Self { student, teacher, gradient, hard, squarings })

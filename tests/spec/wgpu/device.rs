@@ -103,9 +103,8 @@ pub fn run_in_place(gpu: &Gpu, case: &Case) -> Result<Outcome> {
     let mut case = case.clone();
     case.student = with_layout(&case.student, writable(case.student.layout));
     let buffers = Buffers::new(gpu, &case);
-    let (pending, encoder) = gpu.encode(|encoder| {
-        gpu.kernels.encode_forward_backward_in_place(encoder, &case.loss, &buffers.batch(&case))
-    })?;
+    let (pending, encoder) =
+        gpu.encode(|encoder| gpu.kernels.encode_forward_backward_in_place(encoder, &case.loss, &buffers.batch(&case)))?;
     gpu.queue.submit([encoder.finish()]);
     let value = pending.read()?;
     let mut student = case.student.clone();

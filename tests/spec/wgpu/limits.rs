@@ -30,7 +30,12 @@ fn case(seed: u64, rows: usize, vocab: usize) -> Case {
 }
 
 /// Holds the outcome on `gpu` to the contract.
-fn checked(name: &'static str, gpu: &Arc<Gpu>, case: &Case, run: fn(&Gpu, &Case) -> kdloss::Result<Outcome>) -> Outcome {
+fn checked(
+    name: &'static str,
+    gpu: &Arc<Gpu>,
+    case: &Case,
+    run: fn(&Gpu, &Case) -> kdloss::Result<Outcome>,
+) -> Outcome {
     let gpu = Arc::clone(gpu);
     check(&implementation(name, move |case| run(&gpu, case)), case)
 }
@@ -83,7 +88,10 @@ fn the_least_limits_of_webgpu_are_enough() {
         return;
     };
     let limits = gpu.kernels.device().limits();
-    assert_eq!((limits.max_compute_invocations_per_workgroup, limits.max_compute_workgroup_storage_size), (256, 16_384));
+    assert_eq!(
+        (limits.max_compute_invocations_per_workgroup, limits.max_compute_workgroup_storage_size),
+        (256, 16_384)
+    );
     checked("wgpu with the least limits", &gpu, &case(24, 5, 5000), run);
     let device = gpu.kernels.device();
     let error = Kernels::with_options(device, Options::new().with_workgroup_size(512)).unwrap_err();
