@@ -119,3 +119,111 @@ pub(crate) fn grid(workgroups: u32, limit: u32) -> (u32, u32) {
     let lines = workgroups.div_ceil(limit.max(1)).max(1);
     (workgroups.div_ceil(lines), lines)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn extent(offset: u64, row_stride: u64, row: u64) -> Extent {
+        Extent { matrix: "student", offset, row_stride, row }
+    }
+
+    fn limits(size: u64) -> BindingLimits {
+        BindingLimits { alignment: 256, size, rows: u64::from(u32::MAX) }
+    }
+
+    /// Every window fits the limits, starts aligned, holds its rows, and the chunks cover all rows in order.
+    fn check_chunks(limits: BindingLimits, rows: usize, extents: &[Extent]) -> Vec<Range<usize>> {
+        let chunks = limits.chunks(rows, extents).unwrap();
+        assert_eq!(chunks.iter().map(Range::len).sum::<usize>(), rows);
+        assert!(chunks.windows(2).all(|pair| pair[0].end == pair[1].start));
+        for (chunk, extent) in chunks.iter().flat_map(|chunk| extents.iter().map(move |extent| (chunk, extent))) {
+            let window = limits.window(extent, chunk);
+            let first = extent.offset + chunk.start as u64 * extent.row_stride;
+            let last = extent.offset + (chunk.end - 1) as u64 * extent.row_stride + extent.row;
+            assert!(window.size <= limits.size && window.size.is_multiple_of(4));
+            assert!(window.offset.is_multiple_of(limits.alignment) && window.offset + window.start == first);
+            assert!(window.offset + window.size >= last && window.offset + window.size < last + 4);
+        }
+        chunks
+    }
+
+    #[test]
+    fn a_tensor_of_more_elements_than_32_bits_count_is_taken_in_chunks() {
+        // 32 768 rows of 262 144 f32: 2³³ elements, 32 GiB.
+        let row = 262_144 * 4;
+        let chunks = check_chunks(limits(128 << 20), 32_768, &[extent(0, row, row)]);
+        assert_eq!(chunks.len(), 32_768usize.div_ceil(127));
+        // The widest binding that a kernel addresses: 2³¹ bytes.
+        let widest =
+            BindingLimits::new(&wgpu::Limits { max_storage_buffer_binding_size: 1 << 40, ..Default::default() });
+        assert_eq!(widest.size, 2 * GIB);
+        let chunks = check_chunks(widest, 32_768, &[extent(12, row, row)]);
+        // Element numbers within a window, and those that a loop steps to beyond its end, stay below 2³¹.
+        let window = widest.window(&extent(12, row, row), &chunks[0]);
+        assert!((window.start + window.size) / 2 + 4 * 128 * 1024 < 1 << 31);
+    }
+
+    #[test]
+    fn chunks_suit_the_widest_matrix_and_odd_starts() {
+        // 50 257 halves to a row, which starts at any even byte.
+        let halves = extent(6, 100_514, 100_514);
+        let floats = extent(4, 50_257 * 4, 50_257 * 4);
+        let chunks = check_chunks(limits(1 << 20), 1000, &[halves, floats, extent(0, 8, 8)]);
+        assert_eq!(chunks[0].len(), ((1 << 20) - 260 - 50_257 * 4) / (50_257 * 4) + 1);
+        // One row, whose stride says nothing.
+        check_chunks(limits(1 << 20), 1, &[extent(0, 0, 1000), extent(0, u64::MAX / 4, 1000)]);
+        assert_eq!(limits(1 << 20).chunks(0, &[halves]), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_row_that_fits_no_binding_is_refused() {
+        let error = limits(4096).chunks(1, &[extent(0, 4096, 4096)]).unwrap_err();
+        assert_eq!(error, Error::RowTooWide { matrix: "student", bytes: 4096, limit: 4096 - 260 });
+    }
+
+    #[test]
+    fn grids_cover_their_workgroups_and_keep_the_limit() {
+        for limit in [1, 3, 65_535] {
+            for workgroups in [1, 2, 3, 9, 65_535, 65_536, 70_000, 1 << 20] {
+                let (x, y) = grid(workgroups, limit);
+                assert!(u64::from(x) * u64::from(y) >= u64::from(workgroups));
+                assert!(x <= limit);
+                // At most a line is idle.
+                assert!(u64::from(x) * u64::from(y - 1) < u64::from(workgroups));
+            }
+        }
+    }
+
+    fn adapter(device_type: wgpu::DeviceType, subgroups: (u32, u32)) -> wgpu::AdapterInfo {
+        let mut info = wgpu::AdapterInfo::new(device_type, wgpu::Backend::Vulkan);
+        (info.subgroup_min_size, info.subgroup_max_size) = subgroups;
+        info
+    }
+
+    #[test]
+    fn the_workgroup_suits_the_adapter() {
+        use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu};
+        let with = wgpu::Features::SUBGROUP;
+        let without = wgpu::Features::empty();
+        let least = wgpu::Limits::defaults();
+        let cramped = wgpu::Limits { max_compute_workgroup_size_x: 100, ..least.clone() };
+        let forgetful = wgpu::Limits { max_compute_workgroup_storage_size: 2048, ..least.clone() };
+        for (device_type, subgroups, features, limits, size, join) in [
+            // One after another: NVIDIA, Intel, AMD, Apple without the feature, lavapipe, and devices with small limits.
+            (DiscreteGpu, (32, 32), with, &least, 256, Join::Subgroup { size: 32 }),
+            (IntegratedGpu, (8, 32), with, &least, 256, Join::Subgroup { size: 8 }),
+            (DiscreteGpu, (32, 64), with, &least, 256, Join::Subgroup { size: 32 }),
+            (IntegratedGpu, (32, 32), without, &least, 256, Join::Workgroup),
+            (Cpu, (8, 8), with, &least, 8, Join::Subgroup { size: 8 }),
+            (Cpu, (4, 128), without, &least, 8, Join::Workgroup),
+            (DiscreteGpu, (32, 128), with, &cramped, 64, Join::Workgroup),
+            (DiscreteGpu, (64, 64), with, &forgetful, 64, Join::Subgroup { size: 64 }),
+        ] {
+            let chosen = workgroup(&adapter(device_type, subgroups), limits, features);
+            assert_eq!(chosen, Workgroup { size, join }, "{device_type:?} {subgroups:?}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod commands;
 mod fuzz;
+mod mesa;
 mod test;
 
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Formatting, lints and documentation for each set of features, all tests, the tests again under AddressSanitizer,
-    /// and the example. Stops at the first failure; a step that cannot run is a failure.
+    /// and the example. Installs Mesa's software Vulkan and OpenGL drivers with apt where they are missing and it may. Stops at the first failure; a step that cannot run is a failure.
     Test,
     /// Feeds generated files and arguments to `kdloss eval`, under AddressSanitizer. Installs cargo-fuzz into target/ if
     /// it is missing.

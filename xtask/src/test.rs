@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::commands::{Result, cargo, run};
+use crate::mesa;
 
 /// Each set of features that is built by itself.
-const FEATURE_SETS: [&str; 4] = ["", "candle", "cli", "candle,cli"];
+const FEATURE_SETS: [&str; 6] = ["", "candle", "cli", "wgpu", "cli,wgpu", "candle,cli,wgpu-gles"];
 
 /// Where AddressSanitizer and its runtime are known to work with the stable compiler.
 const SANITIZER_TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -13,6 +14,7 @@ const SANITIZER_TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Runs all steps, each under its heading, then prints how long each took.
 pub(crate) fn run_all() -> Result<()> {
     let mut times = Times::default();
+    times.step("software graphics drivers", mesa::provide)?;
     times.step("formatting", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
     for features in FEATURE_SETS {
         times.step(&format!("lints, features [{features}]"), || lint(features))?;
@@ -38,13 +40,14 @@ fn document() -> Result<()> {
     run(cargo(&["doc", "--workspace", "--all-features", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The unsafe parts (instruction sets, memory-mapped files) where memory errors are fatal.
+/// The unsafe parts (instruction sets, memory-mapped files) where memory errors are fatal. The WGSL backend has none, and
+/// graphics drivers would be watched in its place.
 fn test_sanitized() -> Result<()> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")) {
         println!("skipped: AddressSanitizer is set up for {SANITIZER_TARGET} only");
         return if std::env::var_os("CI").is_some() { Err("AddressSanitizer must run in CI".into()) } else { Ok(()) };
     }
-    let scope = ["test", "--lib", "--test", "spec", "--test", "cli", "--test", "candle", "--all-features"];
+    let scope = ["test", "--lib", "--test", "spec", "--test", "cli", "--test", "candle", "--features", "candle,cli"];
     run(cargo(&scope)
         .args(["--target", SANITIZER_TARGET])
         // Sanitizers are a nightly option; this lets the stable compiler take it.

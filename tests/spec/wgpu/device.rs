@@ -114,7 +114,7 @@ pub fn run_in_place(gpu: &Gpu, case: &Case) -> Result<Outcome> {
 
 /// The layout with an even row stride where rows would share a word, which a kernel cannot write.
 fn writable(layout: Layout) -> Layout {
-    let odd = layout.dtype != DType::F32 && layout.row_stride % 2 != 0;
+    let odd = layout.dtype != DType::F32 && !layout.row_stride.is_multiple_of(2);
     Layout { row_stride: layout.row_stride + usize::from(odd), ..layout }
 }
 

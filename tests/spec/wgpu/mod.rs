@@ -4,5 +4,7 @@ pub mod device;
 mod limits;
 mod mistakes;
 mod mutants;
+mod mutations;
 mod opengl;
 mod sources;
+mod trials;

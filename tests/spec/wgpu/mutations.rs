@@ -1,0 +1,159 @@
+//! The edits by which kernels are broken on purpose.
+
+/// One edit of the kernels' sources: every occurrence of `from` becomes `to`.
+pub struct Mutant {
+    pub name: &'static str,
+    pub from: &'static str,
+    pub to: &'static str,
+}
+
+const fn mutant(name: &'static str, from: &'static str, to: &'static str) -> Mutant {
+    Mutant { name, from, to }
+}
+
+/// Edits that lanes joined through workgroup memory must notice.
+pub const OF_WORKGROUPS: &[Mutant] = &[
+    mutant(
+        "no barrier before the tree of statistics",
+        "joined_stats[index] = part;\n    workgroupBarrier();",
+        "joined_stats[index] = part;",
+    ),
+    mutant(
+        "no barrier between the levels of the tree of statistics",
+        "joined_stats[index]);\n        }\n        workgroupBarrier();",
+        "joined_stats[index]);\n        }",
+    ),
+    mutant(
+        "no barrier before the tree of sums",
+        "joined_sums[index] = part;\n    workgroupBarrier();",
+        "joined_sums[index] = part;",
+    ),
+    mutant(
+        "no barrier between the levels of the tree of sums",
+        "joined_sums[index - step];\n        }\n        workgroupBarrier();",
+        "joined_sums[index - step];\n        }",
+    ),
+    mutant(
+        "no barrier before the tree of rows",
+        "folds[lane] = total;\n    workgroupBarrier();",
+        "folds[lane] = total;",
+    ),
+    mutant(
+        "no barrier between the levels of the tree of rows",
+        "folds[lane]);\n        }\n        workgroupBarrier();",
+        "folds[lane]);\n        }",
+    ),
+    mutant("a tree that misses a level", "WORKGROUP_SIZE / 2u; step > 0u", "WORKGROUP_SIZE / 2u; step > 1u"),
+    mutant("no barrier before labels are counted", "NO_ROW);\n    }\n    workgroupBarrier();", "NO_ROW);\n    }"),
+    mutant("no barrier after labels are counted", "bad_row);\n    workgroupBarrier();", "bad_row);"),
+];
+
+/// Edits that lanes joined in subgroups must notice.
+pub const OF_SUBGROUPS: &[Mutant] = &[
+    mutant("no barrier between groups", "workgroupBarrier();\n    joined = ", "joined = "),
+    mutant("a shuffle step is missed", "step < SUBGROUP_SIZE; step", "step < SUBGROUP_SIZE / 2u; step"),
+    mutant("a group is left out", "group < GROUPS", "group < GROUPS - 1u"),
+    mutant("no lane writes its group's part", "lane.subgroup_index % SUBGROUP_SIZE == 0u", "false"),
+];
+
+/// Edits of the mathematics, of the edges, and of the memory accesses.
+pub const OF_ROWS: &[Mutant] = &[
+    mutant(
+        "a merge does not rescale the hard sum",
+        "exp2(student_shift * LOG2_E)),\n        dot",
+        "vec2(1.0)),\n        dot",
+    ),
+    mutant(
+        "a merge does not rescale the soft sum",
+        "b.student_tempered_sum), exp2(student_shift * scale)",
+        "b.student_tempered_sum), vec2(1.0)",
+    ),
+    mutant("a merge does not rescale the teacher's sum", "exp2(teacher_shift * scale)),", "vec2(1.0)),"),
+    mutant("a merge loses flags", "a.flags | b.flags", "a.flags"),
+    mutant("a new reference does not rescale", "total = shifted(total, student_shift, teacher_shift);", ""),
+    mutant("a new reference does not rescale the block", "sums = shifted(sums, student_shift, teacher_shift);", ""),
+    mutant("the reference never moves", "if rise > reach {", "if rise > 1e35 {"),
+    mutant("the reference reaches too far", "const REACH: f32 = 8.0;", "const REACH: f32 = 200.0;"),
+    mutant("only -inf is masked", "const MASKED_BITS: u32 = 0xf149f2cau;", "const MASKED_BITS: u32 = 0xff800000u;"),
+    mutant("a masked student where the teacher is not goes unseen", "infinite_soft |=", "let unseen ="),
+    mutant("-inf is found by the teacher alone", "is_masked(student_bits) & (", "(student_bits == student_bits) & ("),
+    mutant("a masked label goes unseen", "row.counts_hard && label_bits >= MASKED_BITS", "false"),
+    mutant("+inf and NaN of positive sign go unseen", "any(largest_positive >= vec4(0x7f800000)) || ", ""),
+    mutant("NaN of negative sign goes unseen", " || any(largest_negative > vec4(0xff800000u))", ""),
+    mutant("a row masked throughout is not NaN", "|| stats.student_max <= MASKED", ""),
+    mutant("a teacher masked throughout is not NaN", " || (SOFT && stats.teacher_max <= MASKED)", ""),
+    mutant("a label beyond the vocabulary is a class", "high == 0u && low < params.vocab", "high == 0u"),
+    mutant("the high word of a label is not looked at", "!is_ignored && high == 0u", "!is_ignored"),
+    mutant("a narrow label is not widened", "select(0u, 0xffffffffu, (low & 0x80000000u) != 0u)", "0u"),
+    mutant(
+        "the tail is read as if it were whole",
+        "return min(max(width, 4u * group) - 4u * group, 4u);",
+        "return 4u;",
+    ),
+    mutant("the last group is left out", "(params.vocab + 3u) / 4u", "params.vocab / 4u"),
+    mutant(
+        "vectors are not cut at the tail",
+        "select(vec4(MASKED_BITS), student[start / 4u],",
+        "select(student[start / 4u], student[start / 4u],",
+    ),
+    mutant(
+        "blocks overlap",
+        "block += BLOCK * WORKGROUP_SIZE) {\n        var sums",
+        "block += (BLOCK - 1u) * WORKGROUP_SIZE) {\n        var sums",
+    ),
+    mutant("a block is not added", "total = add(total, sums);", "total = sums;"),
+    mutant(
+        "another row's record",
+        "records[params.first_row + index] = record_of",
+        "records[params.first_row] = record_of",
+    ),
+    mutant("another row's logits", "params.student_start + index * params.student_stride", "params.student_start"),
+    mutant(
+        "another row's factor",
+        "row_grad_scale[params.row_grad_scale_start + index]",
+        "row_grad_scale[params.row_grad_scale_start]",
+    ),
+    mutant("the label's entry is not lowered", "gradient -= select", "gradient -= 0.0 * select"),
+    mutant("every fourth entry is lowered", "row.label.class_index / 4u == group", "true"),
+    mutant("padding keeps what it held", "max(params.vocab, params.gradient_cols)", "params.vocab"),
+    mutant("the near branch is not taken", "let near = abs(y) < vec4(0.5);", "let near = abs(y) < vec4(0.0);"),
+    mutant("the near branch is always taken", "let near = abs(y) < vec4(0.5);", "let near = abs(y) < vec4(1e30);"),
+    mutant("distances beyond f32 are not limited", "clamp(teacher - student, -limit, limit)", "(teacher - student)"),
+    mutant("one squaring too few", "squaring < SQUARINGS", "squaring + 1u < SQUARINGS"),
+    mutant(
+        "the ratio of the sums by a plain logarithm",
+        "log1p((teacher - student) / student)",
+        "log(teacher / student) + 1e-6",
+    ),
+    mutant("a row without a label is not skipped", "if !row.counts_hard && !row.counts_soft {", "if false {"),
+    mutant("soft-only rows are skipped", "|| params.soft_only != 0u", ""),
+    mutant("a NaN row's gradient is arithmetic", "is_class & vec4(is_nan)", "is_class & vec4(false)"),
+    mutant(
+        "bf16 by truncation",
+        "(bits + 0x7fffu + ((bits >> vec4(16u)) & vec4(1u))) >> vec4(16u)",
+        "bits >> vec4(16u)",
+    ),
+    mutant("bf16 with ties away from zero", "(bits + 0x7fffu + ((bits >> vec4(16u)) & vec4(1u)))", "(bits + 0x8000u)"),
+    mutant(
+        "f16 with ties away from zero",
+        "magnitude + vec4(0x0fffu) + ((magnitude >> vec4(13u)) & vec4(1u))",
+        "magnitude + vec4(0x1000u)",
+    ),
+    mutant("f16 by truncation", "magnitude + vec4(0x0fffu) + ((magnitude >> vec4(13u)) & vec4(1u))", "magnitude"),
+    mutant(
+        "f16 without subnormal numbers",
+        "select(min(normal, vec4(0x7c00u)), subnormal,",
+        "select(min(normal, vec4(0x7c00u)), vec4(0u),",
+    ),
+    mutant("subnormal f16 logits are 0", "select(normal, subnormal, magnitude", "select(normal, vec4(0u), magnitude"),
+    mutant("infinite f16 logits are finite", "select(finite, nonfinite, magnitude", "select(finite, finite, magnitude"),
+    mutant("halves in the wrong order", "16u * (element % 2u)", "16u - 16u * (element % 2u)"),
+    mutant("the neighbour of a last half is overwritten", "halves.z | (gradient[word + 1u] & 0xffff0000u)", "halves.z"),
+    mutant(
+        "the mean divides by all rows",
+        "select(counted, params.batch_rows, params.soft_only != 0u)",
+        "params.batch_rows",
+    ),
+    mutant("the fold loses its first block", "total = join(total, part);", "total = part;"),
+    mutant("NaN rows are not counted", "select(0u, 1u, is_nan)", "0u"),
+];
