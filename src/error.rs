@@ -198,7 +198,7 @@ pub enum Error {
         other: &'static str,
     },
 
-    /// A device's buffer cannot be bound.
+    /// A device's buffer cannot be bound. (wgpu cannot tell a buffer of another `wgpu::Instance` from its own.)
     #[error(
         "the {buffer} buffer cannot be used ({message}): it must live on the device of these kernels, and not be destroyed"
     )]

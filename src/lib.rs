@@ -31,6 +31,8 @@
 //! * [`DistillationLoss`] says what to compute: weights, temperature, reduction, what to ignore.
 //! * [`Batch`] borrows the logits ([`Matrix`]: `f32`, `f16` or `bf16`, any row stride) and the [`Labels`].
 //! * [`cpu`] computes it. [`mod@reference`] is the scalar `f64` oracle that every implementation is tested against.
+#![cfg_attr(feature = "wgpu", doc = "* [`wgpu`] computes it on any GPU, by WGSL kernels.")]
+#![cfg_attr(not(feature = "wgpu"), doc = "* `wgpu` (a feature) computes it on any GPU, by WGSL kernels.")]
 #![cfg_attr(feature = "candle", doc = "* [`candle`] is the loss as an operation on candle's tensors.")]
 #![cfg_attr(not(feature = "candle"), doc = "* `candle` (a feature) is the loss as an operation on candle's tensors.")]
 //! * [`row_stats`] is the mathematics: a monoid of row statistics, and one formula per element.
@@ -48,17 +50,17 @@
 //! | both −∞ | adds 0; the gradient there is 0, `−alpha` at the label |
 //! | a logit ≤ −1e30 (`f32::MIN`, `bf16::MIN`) | counts as −∞ |
 //! | a row that counts holds NaN or +∞, or is −∞ throughout | its loss and gradient are NaN, as are the totals it enters; other rows are untouched; `nonfinite_rows` counts it |
-//! | a label that is no class | an error that names row and label, before anything is written |
+//! | a label that is no class | an error that names row and label, before anything is written; where the labels are on a device, the row becomes NaN and the error comes when the result is read |
 //! | vocabularies padded to different widths | columns from `vocab` on are never read; the gradient there is 0; between `cols` and `row_stride` nothing is touched |
 //! | a common offset on a row | changes nothing beyond rounding |
 //! | no rows; a vocabulary of 1 | the loss is 0 |
 //! | parameters out of range, shapes that do not fit | an [`Error`] with the offending values, before anything is written |
-//! | the same input again | the same bits, on any number of threads |
+//! | the same input again | the same bits, on any number of threads, in any chunks |
 //!
 //! # Features
 //!
-//! None is on by default; the CPU path and the reference are always there. `candle` adds the candle front end, `cli` the
-//! `kdloss` program.
+//! None is on by default; the CPU path and the reference are always there. `wgpu` adds the WGSL kernels on Vulkan, Metal and
+//! Direct3D 12, `wgpu-gles` OpenGL beside them, `candle` the candle front end, and `cli` the `kdloss` program.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -111,7 +111,7 @@ fn general_params(
         temperature_reciprocal: temperature.reciprocal,
         temperature_exponent_scale: temperature.exponent_scale,
         temperature_squared: (loss.temperature * loss.temperature) as f32,
-        largest_distance: (f64::from(f32::MAX) * 0.5 * loss.temperature.min(1.0)) as f32,
+        largest_distance: (f64::from(f32::MAX) * 0.999_999 * loss.temperature.min(1.0)) as f32,
         hard_weight: loss.alpha as f32,
         soft_weight: (1.0 - loss.alpha) as f32,
         hard_gradient: (loss.grad_scale * loss.alpha / denominators.hard) as f32,

@@ -15,7 +15,7 @@
 //!
 //! * Nothing is submitted behind the caller's back: [`Kernels::encode_forward_backward`] and its siblings record commands
 //!   into the caller's encoder. [`Kernels::forward`] and its siblings take host slices, and upload, run and read back.
-//! * Every mistake is an [`Error`](crate::Error) that names the buffer and the remedy: no call raises a validation error
+//! * Every mistake is an [`Error`] that names the buffer and the remedy: no call raises a validation error
 //!   of wgpu, which would panic.
 //! * The same input gives the same bits on the same adapter, in whatever chunks; a row's bits depend on that row alone.
 //! * Results keep twice the accuracy contract of [`cpu`](crate::cpu#what-to-rely-on). Losses of rows are `f32` on the

@@ -222,6 +222,18 @@ fn a_probability_of_0_times_an_infinite_log_ratio_is_0() {
 }
 
 #[test]
+fn distances_almost_as_large_as_f32_goes_count_in_full() {
+    for temperature in [1.0, 2.0] {
+        let case = Case::row(loss().with_alpha(0.0).with_temperature(temperature), &[2e38, 0.0], &[0.0, 0.0], 0);
+        for_all(&case, |name, outcome| {
+            // p = ½ where log q is 2e38 / T below it.
+            let expected = temperature * 1e38;
+            assert!(close(outcome.value.loss, expected, 1e-6 * expected), "{name}: {}", outcome.value.loss);
+        });
+    }
+}
+
+#[test]
 fn a_masked_student_logit_makes_the_soft_term_infinite_and_keeps_the_gradient_finite() {
     for mask in MASKS {
         for_all(&Case::row(loss(), &[0.0, mask], &[0.0, 0.0], 0), |name, outcome| {
