@@ -102,7 +102,7 @@ fn wgpu_note(adapters: &[Adapter]) -> String {
              many GPUs and a software adapter)"
         ),
         (all, 0) => format!("adapters: {all}"),
-        (all, _) => format!("adapters: {all}, {software} of them software, which auto never picks"),
+        (all, _) => format!("adapters: {all} ({software} software, which auto never picks)"),
     }
 }
 
