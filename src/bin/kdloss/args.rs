@@ -218,7 +218,7 @@ pub(crate) enum IgnoredRowsChoice {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BackendChoice {
-    /// A GPU through wgpu, where there is one, else cpu; never a software adapter
+    /// A GPU through wgpu, where there is one and wgpu is built in, else cpu; never a software adapter
     Auto,
     /// The scalar f64 oracle: slow, and right
     Reference,
