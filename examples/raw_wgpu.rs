@@ -1,7 +1,7 @@
 //! The loss on a device of one's own, with buffers of one's own: `cargo run --example raw_wgpu --features wgpu`
 //!
 //! A trainer on wgpu has a device, a queue, and logits that lie in buffers already. The kernels record one compute pass
-//! into its encoder, and submit nothing: the gradient is in its buffer when the queue comes to whatever is submitted next.
+//! into its encoder, and submit nothing: the gradient is in its buffer for whatever is submitted next.
 
 use kdloss::wgpu::wgpu::util::{BufferInitDescriptor, DeviceExt, DownloadBuffer};
 use kdloss::wgpu::{Batch, Kernels, Labels, Matrix, wgpu};

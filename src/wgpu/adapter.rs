@@ -19,9 +19,10 @@ const USED_FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Featu
 impl Adapter {
     /// All adapters of the backends that are built in, in wgpu's order.
     ///
-    /// Loading their drivers takes some 50 ms. Where nobody has a session, as on a server, `error: XDG_RUNTIME_DIR is invalid
-    /// or not set in the environment.` may appear on stderr, and is none: wgpu enables Vulkan's extension for Wayland, on which
-    /// Mesa's device-select layer looks for a compositor. `NODEVICE_SELECT=1` in the environment leaves the layer out.
+    /// Loading their drivers takes some 50 ms. Where nobody has a session, as on a server, `error: XDG_RUNTIME_DIR is
+    /// invalid or not set in the environment.` may appear on stderr, and is none: wgpu enables Vulkan's extension for
+    /// Wayland, on which Mesa's device-select layer looks for a compositor. `NODEVICE_SELECT=1` in the environment leaves
+    /// the layer out.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let backends = wgpu::Backends::all();

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::support::{Folder, error, eval, f32s, i64s, json, kdloss, keys, noise, run};
 
-/// Whether there is an adapter. Where there is none the tests say so, and fail if they are to prove something (`CI` is set).
+/// Whether there is an adapter. Where there is none the tests say so, and fail if they are to prove something (`CI` is
+/// set).
 pub(crate) fn an_adapter_is_there() -> bool {
     let there = !adapters(&doctor()).is_empty();
     if !there {

@@ -37,8 +37,8 @@ impl Pick {
         }
     }
 
-    /// What `auto` picks where these adapters are: the best real GPU, else the processor. A software adapter, which runs
-    /// on the processor as well, is slower there than the backend made for it.
+    /// What `auto` picks where these adapters are: the best real GPU, else the processor. A software adapter runs on the
+    /// processor as well, slower than the backend that is made for it.
     pub(crate) fn auto(adapters: Vec<Adapter>) -> Self {
         let best = adapters.into_iter().filter(|adapter| !adapter.is_software()).min_by_key(Adapter::rank);
         best.map_or(Self::Cpu, Self::Wgpu)

@@ -59,8 +59,8 @@ impl Gpu {
 /// Keeps Mesa's device-select layer out of this process where nobody has a session, as on a server.
 ///
 /// The layer puts the GPU of the session's screen first. It asks the Wayland compositor for that, because wgpu enables
-/// Vulkan's extension for Wayland wherever there is one; without a session, libwayland then prints an error on stderr, which
-/// is none: adapters are ranked by what they are. `NODEVICE_SELECT` is the layer's own switch.
+/// Vulkan's extension for Wayland wherever there is one; without a session, libwayland then prints an error on stderr,
+/// which is none: adapters are ranked by what they are. `NODEVICE_SELECT` is the layer's own switch.
 ///
 /// # Safety
 ///
