@@ -142,7 +142,8 @@ Per row, with student logits s, teacher logits t and label y:
 JSON: loss, hard, soft, rows, vocab, counted_rows (rows whose label is a class; all, without labels), nonfinite_rows
 (rows that count for a term and hold NaN or +inf or are masked throughout), backend, device, milliseconds (of the
 computation; on wgpu, of compiling the kernels and of transfers too); with --reduction none also row_losses, and loss,
-hard and soft are sums. A term that is not computed is null; infinities and NaN are the strings \"inf\", \"-inf\" and \"nan\".
+hard and soft are sums. A term that is not computed is null; infinities and NaN are the strings \"inf\", \"-inf\" and
+\"nan\".
 
 Examples:
   kdloss eval batch.safetensors --temperature 2 --alpha 0.1
