@@ -18,6 +18,11 @@ const USED_FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Featu
 
 impl Adapter {
     /// All adapters of the backends that are built in, in wgpu's order.
+    ///
+    /// Loading their drivers takes some 50 ms. Where nobody has a session, as on a server, `error: XDG_RUNTIME_DIR is
+    /// invalid or not set in the environment.` may appear on stderr, and is none: wgpu enables Vulkan's extension for
+    /// Wayland, on which Mesa's device-select layer looks for a compositor. `NODEVICE_SELECT=1` in the environment leaves
+    /// the layer out.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let backends = wgpu::Backends::all();
@@ -136,6 +141,6 @@ impl Adapter {
 impl std::fmt::Display for Adapter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let info = self.info();
-        write!(f, "{}: {} ({}, {:?})", self.index, info.name, info.backend, info.device_type)
+        write!(f, "adapter {}: {} ({}, {:?})", self.index, info.name, info.backend, info.device_type)
     }
 }

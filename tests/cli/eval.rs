@@ -35,7 +35,7 @@ fn expected(loss: &DistillationLoss) -> (kdloss::LossValue, Vec<f64>) {
 #[test]
 fn json_has_exactly_the_documented_keys() {
     let folder = Folder::new();
-    let answer = eval(&batch(&folder), "");
+    let answer = eval(&batch(&folder), "--backend cpu");
     assert_eq!(keys(&answer), KEYS);
     let (value, _) = expected(&DistillationLoss::new());
     assert!(close(number(&answer, "loss"), value.loss, 1e-5));
@@ -191,9 +191,26 @@ fn people_get_a_table() {
 fn backends_that_are_not_built_in_say_so() {
     let folder = Folder::new();
     let file = batch(&folder);
-    for backend in ["wgpu", "cuda"] {
-        let line = error(run("eval", &file, &format!("--backend {backend}")));
-        assert!(line.contains(backend) && line.contains("--backend cpu"), "{line}");
+    let line = error(run("eval", &file, "--backend cuda"));
+    assert!(line.contains("cuda") && line.contains("--backend cpu"), "{line}");
+    #[cfg(not(feature = "wgpu"))]
+    for args in ["--backend wgpu", "--backend wgpu --adapter 0", "--adapter 0"] {
+        let line = error(run("eval", &file, args));
+        for part in ["wgpu is not built", "--features cli,wgpu", "--backend cpu"] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+    }
+}
+
+#[test]
+fn an_adapter_is_for_wgpu_only() {
+    let folder = Folder::new();
+    let file = batch(&folder);
+    for backend in ["cpu", "reference", "cuda"] {
+        let line = error(run("eval", &file, &format!("--backend {backend} --adapter 0")));
+        for part in ["--adapter 0", &format!("--backend is {backend}"), "--backend wgpu"] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
     }
 }
 

@@ -91,16 +91,38 @@ fn the_reference_answers_as_pytorch_does() {
 
 #[test]
 fn the_cpu_answers_as_pytorch_does_with_gradients() {
+    check_with_gradients("cpu", 1.0);
+}
+
+/// On the best adapter; a GPU may take twice what the processor may.
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_answers_as_pytorch_does_with_gradients() {
+    if super::wgpu::an_adapter_is_there() {
+        check_with_gradients("wgpu", 2.0);
+    }
+}
+
+/// Runs every case on a backend; `factor` widens the tolerances.
+fn check_with_gradients(backend: &str, factor: f64) {
     let folder = Folder::new();
     let path = folder.path("grad.safetensors");
-    for case in cases() {
-        let args = format!("{} --backend cpu --grad-out {}", case.args, path.display());
-        case.check(&eval(&data("kd_golden.safetensors"), &args), 5e-6);
+    let cases = cases();
+    assert_eq!(cases.len(), 82);
+    for case in cases {
+        let args = format!("{} --backend {backend} --grad-out {}", case.args, path.display());
+        let answer = eval(&data("kd_golden.safetensors"), &args);
+        assert_eq!(answer["backend"], backend);
+        case.check(&answer, factor * 5e-6);
         let (_, gradient) = gradient(&path);
         assert_eq!(gradient.len(), case.gradient.len(), "{}", case.name);
         let largest = case.gradient.iter().fold(0.0f64, |largest, entry| largest.max(entry.abs()));
         for (found, expected) in gradient.iter().zip(&case.gradient) {
-            assert!(close(f64::from(*found), *expected, 4e-6 * largest), "{}: {found} for {expected}", case.name);
+            assert!(
+                close(f64::from(*found), *expected, factor * 4e-6 * largest),
+                "{}: {found} for {expected}",
+                case.name
+            );
         }
     }
 }

@@ -8,3 +8,5 @@ mod golden;
 mod layout;
 mod support;
 mod temperature;
+#[cfg(feature = "wgpu")]
+mod wgpu;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kdloss::{DistillationLoss, IgnoredRows, Reduction};
 
@@ -113,6 +114,13 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     pub(crate) backend: BackendChoice,
 
+    /// The adapter that wgpu computes on: its number in `kdloss doctor`, or a part of its name, driver or backend
+    ///
+    /// Case does not matter. Of several that match, and without this option, a discrete GPU comes before an integrated
+    /// one, and a software adapter last. With `--backend auto`, this option asks for wgpu.
+    #[arg(long, value_name = "ADAPTER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) adapter: Option<String>,
+
     /// Write the gradient with respect to the student's logits to this file
     ///
     /// It becomes the tensor `grad`, F32, [rows, vocab], also where the logits have three dimensions. The file appears
@@ -133,14 +141,16 @@ Per row, with student logits s, teacher logits t and label y:
 
 JSON: loss, hard, soft, rows, vocab, counted_rows (rows whose label is a class; all, without labels), nonfinite_rows
 (rows that count for a term and hold NaN or +inf or are masked throughout), backend, device, milliseconds (of the
-computation); with --reduction none also row_losses, and loss, hard and soft are sums. A term that is not computed is null; infinities
-and NaN are the strings \"inf\", \"-inf\" and \"nan\".
+computation; on wgpu, of compiling the kernels and of transfers too); with --reduction none also row_losses, and loss,
+hard and soft are sums. A term that is not computed is null; infinities and NaN are the strings \"inf\", \"-inf\" and
+\"nan\".
 
 Examples:
   kdloss eval batch.safetensors --temperature 2 --alpha 0.1
   kdloss eval student.safetensors --teacher-file teacher.safetensors --teacher logits --student logits
   kdloss eval lm.safetensors --shift --denominator 4096       a language model, under gradient accumulation
-  kdloss eval batch.safetensors --alpha 0 --grad-out grad.safetensors --json";
+  kdloss eval batch.safetensors --alpha 0 --grad-out grad.safetensors --json
+  kdloss eval batch.safetensors --backend wgpu --adapter nvidia";
 
 #[derive(Debug, Args)]
 #[command(after_help = TEMPERATURE_HELP)]
@@ -209,15 +219,15 @@ pub(crate) enum IgnoredRowsChoice {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BackendChoice {
-    /// The fastest that this machine has
+    /// A GPU through wgpu, where there is one and wgpu is built in, else cpu; never a software adapter
     Auto,
     /// The scalar f64 oracle: slow, and right
     Reference,
     /// The processor's cores
     Cpu,
-    /// Any GPU, through WGSL
+    /// Any GPU, through WGSL kernels; a software adapter where there is no other
     Wgpu,
-    /// NVIDIA GPUs
+    /// NVIDIA GPUs; not in this version
     Cuda,
 }
 

@@ -2,72 +2,123 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use kdloss::{Batch, DistillationLoss, LossValue, MatrixMut, cpu, reference};
 
 use super::args::BackendChoice;
 use super::failure::{Failure, Result};
+use super::gpu::{self, Adapter, Gpu};
+use super::machine;
 
-/// A backend that is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A backend that is there, and where it has adapters, one of them.
+pub(crate) enum Pick {
+    Reference,
+    Cpu,
+    Wgpu(Adapter),
+}
+
+/// A backend that is ready to compute.
 pub(crate) enum Backend {
     Reference,
     Cpu,
+    Wgpu(Box<Gpu>),
 }
 
-impl Backend {
-    /// What `auto` picks: the fastest backend that is there.
-    pub(crate) const AUTO: Self = Self::Cpu;
-
-    pub(crate) fn choose(choice: BackendChoice) -> Result<Self> {
-        match choice {
-            BackendChoice::Auto => Ok(Self::AUTO),
-            BackendChoice::Reference => Ok(Self::Reference),
-            BackendChoice::Cpu => Ok(Self::Cpu),
-            BackendChoice::Wgpu => Err(not_built_in("wgpu")),
-            BackendChoice::Cuda => Err(not_built_in("cuda")),
+impl Pick {
+    /// What the options ask for. To wish for an adapter is to ask for wgpu.
+    pub(crate) fn new(choice: BackendChoice, adapter: Option<&str>) -> Result<Self> {
+        match (choice, adapter) {
+            (BackendChoice::Wgpu, _) | (BackendChoice::Auto, Some(_)) => gpu::choose(adapter).map(Self::Wgpu),
+            (other, Some(adapter)) => Err(adapter_of_another_backend(other, adapter)),
+            (BackendChoice::Auto, None) => Ok(Self::auto(gpu::adapters())),
+            (BackendChoice::Reference, None) => Ok(Self::Reference),
+            (BackendChoice::Cpu, None) => Ok(Self::Cpu),
+            (BackendChoice::Cuda, None) => Err(cuda_is_not_built_in()),
         }
     }
 
-    pub(crate) fn forward(self, loss: &DistillationLoss, batch: &Batch<'_>) -> Result<LossValue> {
+    /// What `auto` picks where these adapters are: the best real GPU, else the processor. A software adapter runs on the
+    /// processor as well, slower than the backend that is made for it.
+    pub(crate) fn auto(adapters: Vec<Adapter>) -> Self {
+        let best = adapters.into_iter().filter(|adapter| !adapter.is_software()).min_by_key(Adapter::rank);
+        best.map_or(Self::Cpu, Self::Wgpu)
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Cpu => "cpu",
+            Self::Wgpu(_) => "wgpu",
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<Backend> {
         Ok(match self {
-            Self::Reference => reference::forward(loss, batch)?,
-            Self::Cpu => cpu::forward(loss, batch)?,
+            Self::Reference => Backend::Reference,
+            Self::Cpu => Backend::Cpu,
+            Self::Wgpu(adapter) => Backend::Wgpu(Box::new(Gpu::open(adapter)?)),
         })
+    }
+}
+
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::Wgpu(adapter) => write!(f, ", adapter {}", adapter.index()),
+            Self::Reference | Self::Cpu => Ok(()),
+        }
+    }
+}
+
+impl Backend {
+    /// What it computes on.
+    pub(crate) fn device(&self) -> String {
+        match self {
+            Self::Reference | Self::Cpu => machine::device(),
+            Self::Wgpu(gpu) => gpu.device().to_owned(),
+        }
+    }
+
+    pub(crate) fn forward(&self, loss: &DistillationLoss, batch: &Batch<'_>) -> Result<LossValue> {
+        match self {
+            Self::Reference => Ok(reference::forward(loss, batch)?),
+            Self::Cpu => Ok(cpu::forward(loss, batch)?),
+            Self::Wgpu(gpu) => gpu.forward(loss, batch),
+        }
     }
 
     /// The loss and, in `gradient`, its gradient: `vocab` entries for each row.
     pub(crate) fn forward_backward(
-        self,
+        &self,
         loss: &DistillationLoss,
         batch: &Batch<'_>,
         gradient: &mut [f32],
     ) -> Result<LossValue> {
-        Ok(match self {
+        let mut matrix = MatrixMut::new(&mut *gradient, batch.rows(), batch.vocab());
+        match self {
             Self::Reference => {
                 let (value, exact) = reference::forward_backward(loss, batch)?;
                 for (entry, exact) in gradient.iter_mut().zip(exact) {
                     *entry = exact as f32;
                 }
-                value
+                Ok(value)
             }
-            Self::Cpu => {
-                let mut gradient = MatrixMut::new(gradient, batch.rows(), batch.vocab());
-                cpu::forward_backward(loss, batch, &mut gradient)?
-            }
-        })
+            Self::Cpu => Ok(cpu::forward_backward(loss, batch, &mut matrix)?),
+            Self::Wgpu(gpu) => gpu.forward_backward(loss, batch, &mut matrix),
+        }
     }
 }
 
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Reference => "reference",
-            Self::Cpu => "cpu",
-        })
-    }
+fn adapter_of_another_backend(choice: BackendChoice, adapter: &str) -> Failure {
+    let backend = choice.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    Failure::new(format!(
+        "--adapter {adapter} is for the backend wgpu, but --backend is {backend}: leave out --adapter, \
+         or say --backend wgpu"
+    ))
 }
 
-fn not_built_in(name: &str) -> Failure {
+fn cuda_is_not_built_in() -> Failure {
     let version = env!("CARGO_PKG_VERSION");
-    Failure::new(format!("backend {name} is not built into this version of kdloss ({version}): use --backend cpu"))
+    Failure::new(format!("backend cuda is not part of this version of kdloss ({version}): use --backend cpu or wgpu"))
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::args::DoctorArgs;
-use super::backend::Backend;
+use super::backend::Pick;
 use super::failure::Result;
+use super::gpu::{self, Adapter};
 use super::machine;
-use super::output::table;
+use super::output::{readable_bytes, table};
 
 /// One backend and what there is to say about it.
 struct Finding {
@@ -19,9 +20,11 @@ struct Finding {
 }
 
 pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<()> {
-    let findings = findings();
+    let adapters = gpu::adapters();
+    let findings = findings(&adapters);
+    let auto = Pick::auto(adapters.clone());
     if args.json {
-        writeln!(out, "{}", as_json(&findings))?;
+        writeln!(out, "{}", as_json(&findings, &adapters, &auto))?;
         return Ok(());
     }
     let mut machine_table = table(&["machine", ""], 0..0);
@@ -34,7 +37,7 @@ pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<()> {
         .add_row(["cores", &machine::cores().to_string()])
         .add_row(["rayon threads", &format!("{} (RAYON_NUM_THREADS changes it)", rayon::current_num_threads())])
         .add_row(["vector instructions", &if vectors.is_empty() { "none found".to_owned() } else { vectors.join(" ") }])
-        .add_row(["memory", &format!("{}, {} available", gibibytes(total), gibibytes(available))]);
+        .add_row(["memory", &format!("{}, {} available", bytes_or_unknown(total), bytes_or_unknown(available))]);
     writeln!(out, "{machine_table}")?;
 
     let mut backends = table(&["backend", "there", "note"], 0..0);
@@ -42,16 +45,22 @@ pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<()> {
         backends.add_row([finding.name, if finding.available { "yes" } else { "no" }, &finding.note]);
     }
     writeln!(out, "{backends}")?;
-    writeln!(out, "--backend auto picks {}", Backend::AUTO)?;
+    for adapter in &adapters {
+        writeln!(out, "{}", gpu::as_table(adapter))?;
+    }
+    writeln!(out, "--backend auto picks {auto}")?;
     Ok(())
 }
 
-fn as_json(findings: &[Finding]) -> Value {
+fn as_json(findings: &[Finding], adapters: &[Adapter], auto: &Pick) -> Value {
     let (total, available) = machine::memory();
-    let backends: Vec<Value> = findings
-        .iter()
-        .map(|finding| json!({ "name": finding.name, "available": finding.available, "note": finding.note }))
-        .collect();
+    let backend = |finding: &Finding| {
+        let mut object = json!({ "name": finding.name, "available": finding.available, "note": finding.note });
+        if finding.name == "wgpu" {
+            object["adapters"] = adapters.iter().map(gpu::as_json).collect();
+        }
+        object
+    };
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "device": machine::device(),
@@ -61,24 +70,40 @@ fn as_json(findings: &[Finding]) -> Value {
         "vector_instructions": machine::vector_instructions(),
         "memory_bytes": total,
         "available_memory_bytes": available,
-        "auto": Backend::AUTO.to_string(),
-        "backends": backends,
+        "auto": auto.name(),
+        "backends": findings.iter().map(backend).collect::<Vec<_>>(),
     })
 }
 
-fn findings() -> [Finding; 4] {
-    let there = |name, note: &str| Finding { name, available: true, note: note.to_owned() };
-    let absent = |name, looked_for: &str, paths: &[&'static str]| Finding {
-        name,
-        available: false,
-        note: format!("not built into this version; looked for {looked_for} {}", looked_at(paths)),
-    };
+fn findings(adapters: &[Adapter]) -> [Finding; 4] {
+    let there = |name, note: String| Finding { name, available: true, note };
+    let nvidia = looked_at(&["/dev/nvidiactl", "/proc/driver/nvidia/version"]);
     [
-        there("reference", "scalar f64 oracle: slow, one thread"),
-        there("cpu", &format!("{} threads", rayon::current_num_threads())),
-        absent("wgpu", "Vulkan drivers", &["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]),
-        absent("cuda", "NVIDIA's driver", &["/dev/nvidiactl", "/proc/driver/nvidia/version"]),
+        there("reference", "scalar f64 oracle: slow, one thread".to_owned()),
+        there("cpu", format!("{} threads", rayon::current_num_threads())),
+        Finding { name: "wgpu", available: !adapters.is_empty(), note: wgpu_note(adapters) },
+        Finding {
+            name: "cuda",
+            available: false,
+            note: format!("not part of this version; looked for NVIDIA's driver {nvidia}"),
+        },
     ]
+}
+
+fn wgpu_note(adapters: &[Adapter]) -> String {
+    let drivers = looked_at(&["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]);
+    let software = adapters.iter().filter(|adapter| adapter.is_software()).count();
+    match (adapters.len(), software) {
+        _ if !gpu::BUILT_IN => {
+            format!("not built in: build with --features cli,wgpu; looked for Vulkan drivers {drivers}")
+        }
+        (0, _) => format!(
+            "no adapter; looked for Vulkan drivers {drivers}: install one (on Debian, mesa-vulkan-drivers has those of \
+             many GPUs and a software adapter)"
+        ),
+        (all, 0) => format!("adapters: {all}"),
+        (all, _) => format!("adapters: {all} ({software} software, which auto never picks)"),
+    }
 }
 
 /// The paths looked at, each with what was found.
@@ -87,6 +112,6 @@ fn looked_at(paths: &[&str]) -> String {
     paths.iter().map(state).collect::<Vec<_>>().join(" and ")
 }
 
-fn gibibytes(bytes: Option<u64>) -> String {
-    bytes.map_or("unknown".to_owned(), |bytes| format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64))
+fn bytes_or_unknown(bytes: Option<u64>) -> String {
+    bytes.map_or("unknown".to_owned(), readable_bytes)
 }

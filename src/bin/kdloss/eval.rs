@@ -7,10 +7,9 @@ use kdloss::{Batch, DistillationLoss, LossValue};
 use serde_json::{Map, Value, json};
 
 use super::args::{EvalArgs, ReductionChoice};
-use super::backend::Backend;
+use super::backend::{Backend, Pick};
 use super::failure::{Failure, Result};
 use super::inputs::{EvalInputs, Files, paths};
-use super::machine;
 use super::output::{json_number, json_optional, readable_number, readable_optional, table};
 use super::output_file::OutputFile;
 
@@ -21,6 +20,7 @@ const ROWS_SHOWN: usize = 20;
 struct Report<'a> {
     args: &'a EvalArgs,
     loss: DistillationLoss,
+    pick: Pick,
     backend: Backend,
     vocab: usize,
     value: LossValue,
@@ -30,11 +30,13 @@ struct Report<'a> {
 pub(crate) fn run(args: &EvalArgs, out: &mut dyn Write) -> Result<()> {
     let loss = args.loss();
     loss.validate()?;
-    let backend = Backend::choose(args.backend)?;
     let labels_file = args.labels_file.as_deref();
     let files = Files::open(&args.logits, labels_file)?;
     let inputs = EvalInputs::read(args, &loss, &files)?;
     let (rows, vocab) = (inputs.rows(), inputs.vocab);
+    // A GPU's driver takes a while to load: only once there is something to compute.
+    let pick = Pick::new(args.backend, args.adapter.as_deref())?;
+    let backend = pick.open()?;
     let input_paths = paths(&args.logits, labels_file);
     let output = args.grad_out.as_deref().map(|path| OutputFile::create(path, &input_paths)).transpose()?;
 
@@ -49,7 +51,7 @@ pub(crate) fn run(args: &EvalArgs, out: &mut dyn Write) -> Result<()> {
             result
         }
     };
-    let report = Report { args, loss, backend, vocab, value, milliseconds };
+    let report = Report { args, loss, pick, backend, vocab, value, milliseconds };
     if args.json { report.write_json(out) } else { report.write_table(out) }
 }
 
@@ -85,8 +87,8 @@ impl Report<'_> {
         object.insert("vocab".into(), json!(self.vocab));
         object.insert("counted_rows".into(), json!(value.counted_rows));
         object.insert("nonfinite_rows".into(), json!(value.nonfinite_rows));
-        object.insert("backend".into(), json!(self.backend.to_string()));
-        object.insert("device".into(), json!(machine::device()));
+        object.insert("backend".into(), json!(self.pick.name()));
+        object.insert("device".into(), json!(self.backend.device()));
         object.insert("milliseconds".into(), json_number(self.milliseconds));
         if self.shows_rows() {
             object.insert("row_losses".into(), value.rows.iter().map(|row| json_number(row.total)).collect());
@@ -114,8 +116,8 @@ impl Report<'_> {
         row("vocabulary", self.vocab.to_string(), "columns that are classes");
         row("temperature", loss.temperature.to_string(), "");
         row("alpha", loss.alpha.to_string(), "weight of the hard term");
-        row("backend", self.backend.to_string(), &machine::device());
-        row("milliseconds", format!("{:.3}", self.milliseconds), "the computation, first reading of the file included");
+        row("backend", self.pick.to_string(), &self.backend.device());
+        row("milliseconds", format!("{:.3}", self.milliseconds), self.what_takes_time());
         writeln!(out, "{table}")?;
         if self.shows_rows() {
             self.write_rows(out)?;
@@ -124,6 +126,13 @@ impl Report<'_> {
             writeln!(out, "gradient [{}, {}] written to {}", value.rows.len(), self.vocab, path.display())?;
         }
         Ok(())
+    }
+
+    fn what_takes_time(&self) -> &'static str {
+        match self.backend {
+            Backend::Reference | Backend::Cpu => "the computation, first reading of the file included",
+            Backend::Wgpu(_) => "the computation, with the file's first reading, compilation and transfers",
+        }
     }
 
     fn reduction(&self) -> String {

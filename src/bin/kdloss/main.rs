@@ -6,7 +6,8 @@
 //! kdloss doctor                           what this machine has, and what `auto` picks
 //! ```
 //!
-//! A command reads its arguments (`args`), maps files (`tensors`, `inputs`), asks the library, and prints (`output`).
+//! A command reads its arguments (`args`), maps files (`tensors`, `inputs`), asks one of the library's backends
+//! (`backend`, and `gpu` for the one that has adapters to choose from), and prints (`output`).
 //! What stops a command becomes one line on stderr and exit code 2 (`failure`); wrong arguments have the same code, and
 //! clap's words. A file is written whole or not at all (`output_file`).
 
@@ -15,6 +16,11 @@ mod backend;
 mod doctor;
 mod eval;
 mod failure;
+#[cfg(feature = "wgpu")]
+mod gpu;
+#[cfg(not(feature = "wgpu"))]
+#[path = "gpu/absent.rs"]
+mod gpu;
 mod inputs;
 mod logits;
 mod machine;
@@ -36,6 +42,11 @@ pub(crate) use args::{Command, Program};
 use failure::{Failure, Result};
 
 fn main() -> ExitCode {
+    // SAFETY: the program has just started, and has no thread but this one.
+    #[cfg(feature = "wgpu")]
+    unsafe {
+        gpu::leave_out_device_select_layer();
+    }
     match run(Program::parse().command, &mut std::io::stdout().lock()) {
         // Whoever closed the pipe, as `head` does, has read what it wanted.
         Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,

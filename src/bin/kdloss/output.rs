@@ -31,6 +31,15 @@ pub(crate) fn readable_optional(number: Option<f64>) -> String {
     number.map_or("–".to_owned(), readable_number)
 }
 
+/// A number of bytes for a person, in the largest unit that there is one of.
+pub(crate) fn readable_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    match (bytes.max(1).ilog2() / 10) as usize {
+        0 => format!("{bytes} bytes"),
+        power => format!("{:.1} {}", bytes as f64 / 1024f64.powi(power as i32), UNITS[power - 1]),
+    }
+}
+
 /// An empty table in the program's style, whose columns `numbers` hold numbers, aligned right.
 pub(crate) fn table(header: &[&str], numbers: std::ops::Range<usize>) -> Table {
     let mut table = Table::new();

@@ -11,6 +11,9 @@ pub(crate) fn remedy(error: &Error) -> Option<String> {
             Some(format!("correct the label, or pass --ignore-index {label} if it marks a row without one"))
         }
         Error::LabelOutOfRange { .. } => Some("correct the label, or widen --vocab if it leaves out classes".into()),
+        Error::NoDevice { .. } => Some("--backend cpu needs no adapter".into()),
+        Error::Device { .. } | Error::DeviceLost { .. } => Some("--backend cpu does without a device".into()),
+        Error::RowTooWide { .. } | Error::TooManyRows { .. } => Some("--backend cpu has no such limit".into()),
         _ => None,
     }
 }
