@@ -156,15 +156,15 @@ impl Variant {
             piece!("row_stats").to_owned(),
             piece!("reduction").to_owned(),
             join.to_owned(),
-            self.student.source("student", Binding::Student, in_place),
+            self.student.source("student", Binding::Student.index(), in_place),
         ];
         pieces.push(match self.teacher {
-            Some(teacher) => teacher.source("teacher", Binding::Teacher, false),
+            Some(teacher) => teacher.source("teacher", Binding::Teacher.index(), false),
             None => "fn load_teacher(start: u32, count: u32) -> vec4<u32> {\n    return vec4(MASKED_BITS);\n}\n".into(),
         });
         let store = |body| format!("fn store_gradient(start: u32, count: u32, bits: vec4<u32>) {{\n{body}}}\n");
         pieces.push(match self.gradient {
-            GradientStorage::Separate(gradient) => gradient.source("gradient", Binding::Gradient, true),
+            GradientStorage::Separate(gradient) => gradient.source("gradient", Binding::Gradient.index(), true),
             GradientStorage::InPlace => store("    store_student(start, count, bits);\n"),
             GradientStorage::None => store(""),
         });
@@ -221,8 +221,9 @@ impl Variant {
 }
 
 impl Storage {
-    /// The piece for a matrix of this name.
-    fn source(self, matrix: &str, binding: Binding, writes: bool) -> String {
+    /// The piece for a matrix of this name at this binding.
+    #[must_use]
+    pub fn source(self, matrix: &str, binding: u32, writes: bool) -> String {
         let piece = match (self.dtype, self.in_vectors) {
             (DType::F32, false) => piece!("storage_f32"),
             (DType::F32, true) => piece!("storage_f32_vec4"),
@@ -234,7 +235,7 @@ impl Storage {
         let (stores, after) = rest.split_once("// $end\n").unwrap_or((rest, ""));
         let text = [before, if writes { stores } else { "" }, after].concat();
         text.replace("$matrix", matrix)
-            .replace("$binding", &binding.index().to_string())
+            .replace("$binding", &binding.to_string())
             .replace("$access", if writes { "read_write" } else { "read" })
             .replace("$type", &self.dtype.to_string())
     }
