@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use kdloss::DType;
 use kdloss::wgpu::{Adapter, Kernels};
 
@@ -120,7 +120,7 @@ fn main() {
             let mut contest = Contest::new(&kernels, &stopwatch, rows, vocab, dtype);
             contest.check(&queue);
             let mut group = criterion.benchmark_group(format!("{dtype} {rows} x {vocab}"));
-            group.throughput(Throughput::Bytes(contest.problem.ideal_bytes()));
+            group.throughput(Throughput::Bytes(contest.problem.ideal_bytes())).sampling_mode(SamplingMode::Flat);
             for contestant in CONTESTANTS {
                 group.bench_function(BenchmarkId::from_parameter(contestant), |bencher| {
                     bencher.iter_custom(|iterations| (0..iterations).map(|_| contest.time(contestant)).sum());

@@ -59,13 +59,13 @@ fn add(a: Sums, b: Sums) -> Sums {
     return Sums(a.student + b.student, a.student_tempered + b.student_tempered, a.teacher_tempered + b.teacher_tempered);
 }
 
-// The same sums, relative to references that lie higher by these shifts (at most 0).
+// The same sums, relative to references that lie higher by these shifts (lower where they are negative).
 fn shifted(sums: Sums, student_shift: f32, teacher_shift: f32) -> Sums {
     let scale = params.temperature_exponent_scale;
     return Sums(
-        sums.student * exp2(student_shift * LOG2_E),
-        sums.student_tempered * exp2(student_shift * scale),
-        sums.teacher_tempered * exp2(teacher_shift * scale),
+        sums.student * exp2(-student_shift * LOG2_E),
+        sums.student_tempered * exp2(-student_shift * scale),
+        sums.teacher_tempered * exp2(-teacher_shift * scale),
     );
 }
 
@@ -73,19 +73,16 @@ fn largest(values: vec4<f32>) -> f32 {
     return max(max(values.x, values.y), max(values.z, values.w));
 }
 
-// First pass: the statistics of a lane's part of the row.
-//
-// Online softmax rescales its sums at each new maximum. A long run of slowly rising logits would do so at every step, and
-// each step rounds. So the sums are relative to a reference that moves, up to the maximum, only when that is more than
-// REACH exponents above it. At the end they are brought to the true maxima.
-const REACH: f32 = 8.0;
+// What a lane finds in its part of the row, relative to two references.
+struct Findings {
+    student_max: f32,
+    teacher_max: f32,
+    sums: Sums,
+    flags: u32,
+}
 
-fn first_pass(row: Row, lane: u32) -> RowStats {
+fn findings_of(row: Row, lane: u32, student_reference: f32, teacher_reference: f32) -> Findings {
     let groups = (params.vocab + 3u) / 4u;
-    // e^(x - reference) and e^((x - reference) / T) both stay below e^REACH.
-    let reach = REACH / max(1.0, params.temperature_reciprocal);
-    var student_reference = MASKED;
-    var teacher_reference = MASKED;
     var student_max = vec4(MASKED);
     var teacher_max = vec4(MASKED);
     // The largest bits met: of positive logits as signed integers, of negative ones as unsigned integers.
@@ -103,52 +100,72 @@ fn first_pass(row: Row, lane: u32) -> RowStats {
             largest_positive = max(largest_positive, bitcast<vec4<i32>>(student_bits));
             largest_negative = max(largest_negative, student_bits);
             student_max = max(student_max, student);
-            var rise = largest(student) - student_reference;
-            var teacher: vec4<f32>;
-            if SOFT {
-                let teacher_bits = load_teacher(row.teacher + 4u * group, count);
-                teacher = unmasked(teacher_bits);
-                largest_positive = max(largest_positive, bitcast<vec4<i32>>(teacher_bits));
-                largest_negative = max(largest_negative, teacher_bits);
-                infinite_soft |= select(vec4(0u), vec4(1u), is_masked(student_bits) & (teacher_bits < vec4(MASKED_BITS)));
-                teacher_max = max(teacher_max, teacher);
-                rise = max(rise, largest(teacher) - teacher_reference);
-            }
-            if rise > reach {
-                let new_student_reference = max(student_reference, largest(student));
-                let new_teacher_reference = max(teacher_reference, largest(teacher));
-                let student_shift = student_reference - new_student_reference;
-                let teacher_shift = teacher_reference - new_teacher_reference;
-                sums = shifted(sums, student_shift, teacher_shift);
-                total = shifted(total, student_shift, teacher_shift);
-                student_reference = new_student_reference;
-                teacher_reference = new_teacher_reference;
-            }
             let student_exponentials = exponentials(student - student_reference);
             if HARD {
                 sums.student += student_exponentials.plain;
             }
             if SOFT {
                 sums.student_tempered += student_exponentials.tempered;
+                let teacher_bits = load_teacher(row.teacher + 4u * group, count);
+                let teacher = unmasked(teacher_bits);
+                largest_positive = max(largest_positive, bitcast<vec4<i32>>(teacher_bits));
+                largest_negative = max(largest_negative, teacher_bits);
+                infinite_soft |= select(vec4(0u), vec4(1u), is_masked(student_bits) & (teacher_bits < vec4(MASKED_BITS)));
+                teacher_max = max(teacher_max, teacher);
                 sums.teacher_tempered += exp2((teacher - teacher_reference) * params.temperature_exponent_scale);
             }
         }
         total = add(total, sums);
     }
-
-    let all = vec4(1.0);
-    var stats = RowStats(largest(student_max), 0.0, 0.0, largest(teacher_max), 0.0, 0u);
-    total = shifted(total, student_reference - stats.student_max, teacher_reference - stats.teacher_max);
-    stats.student_sum = dot(total.student, all);
-    stats.student_tempered_sum = dot(total.student_tempered, all);
-    stats.teacher_tempered_sum = dot(total.teacher_tempered, all);
+    var flags = 0u;
     if any(largest_positive >= vec4(0x7f800000)) || any(largest_negative > vec4(0xff800000u)) {
-        stats.flags |= NONFINITE;
+        flags |= NONFINITE;
     }
     if any(infinite_soft != vec4(0u)) {
-        stats.flags |= INFINITE_SOFT;
+        flags |= INFINITE_SOFT;
     }
-    return stats;
+    return Findings(largest(student_max), largest(teacher_max), total, flags);
+}
+
+// First pass: the statistics of a lane's part of the row.
+//
+// Online softmax moves its sums to each new maximum. Here they are relative to the maximum of the lane's first group, which
+// is near enough: floats reach far beyond it. Only where a logit lies more than REACH exponents above the reference is the
+// part read again, relative to its true maximum. In the end the sums are moved to the true maxima, once.
+const REACH: f32 = 64.0;
+
+fn first_pass(row: Row, lane: u32) -> RowStats {
+    if 4u * lane >= params.vocab {
+        return RowStats(MASKED, 0.0, 0.0, MASKED, 0.0, 0u);
+    }
+    let count = count_of(lane, params.vocab);
+    var student_reference = largest(unmasked(load_student(row.student + 4u * lane, count)));
+    var teacher_reference = largest(unmasked(load_teacher(row.teacher + 4u * lane, count)));
+    // e^(x - reference) and e^((x - reference) / T) both stay below e^REACH.
+    let reach = REACH / max(1.0, params.temperature_reciprocal);
+    var findings: Findings;
+    for (var reading = 0u; reading < 2u; reading++) {
+        findings = findings_of(row, lane, student_reference, teacher_reference);
+        if max(findings.student_max - student_reference, findings.teacher_max - teacher_reference) <= reach {
+            break;
+        }
+        student_reference = findings.student_max;
+        teacher_reference = findings.teacher_max;
+    }
+    let sums = shifted(
+        findings.sums,
+        findings.student_max - student_reference,
+        findings.teacher_max - teacher_reference,
+    );
+    let all = vec4(1.0);
+    return RowStats(
+        findings.student_max,
+        dot(sums.student, all),
+        dot(sums.student_tempered, all),
+        findings.teacher_max,
+        dot(sums.teacher_tempered, all),
+        findings.flags,
+    );
 }
 
 // Factors of the gradient of one row: weight, reduction and scale in one.
@@ -170,16 +187,22 @@ fn gradient_weights(row: Row, index: u32) -> GradientWeights {
     return weights;
 }
 
+// Zeros from a group on: padding, or all of a row that does not count, whatever it holds.
+fn clear_gradient(row: Row, first_group: u32, lane: u32) {
+    for (var group = first_group + lane; 4u * group < params.gradient_cols; group += WORKGROUP_SIZE) {
+        store_gradient(row.gradient + 4u * group, count_of(group, params.gradient_cols), vec4(0u));
+    }
+}
+
 // Second pass: writes the gradient of a lane's part of the row, and returns its part of soft / T².
 fn second_pass(row: Row, normalizer: Normalizer, weights: GradientWeights, is_nan: bool, lane: u32) -> f32 {
-    let width = select(params.vocab, max(params.vocab, params.gradient_cols), GRADIENT);
-    let groups = (width + 3u) / 4u;
+    let groups = (params.vocab + 3u) / 4u;
     var total = vec4(0.0);
     for (var block = lane; block < groups; block += BLOCK * WORKGROUP_SIZE) {
         var sum = vec4(0.0);
         let end = min(block + BLOCK * WORKGROUP_SIZE, groups);
         for (var group = block; group < end; group += WORKGROUP_SIZE) {
-            // Padding is as masked logits are: it has no probability, hence no gradient.
+            // What is not there of a last group is as masked logits are: it has no probability, hence no gradient.
             let count = count_of(group, params.vocab);
             let student = unmasked(load_student(row.student + 4u * group, count)) - normalizer.student_max;
             let student_exponentials = exponentials(student);
@@ -194,24 +217,22 @@ fn second_pass(row: Row, normalizer: Normalizer, weights: GradientWeights, is_na
                 gradient += weights.soft * element.difference;
             }
             if GRADIENT {
-                if HARD && row.label.is_class && row.label.class_index / 4u == group {
-                    gradient -= select(vec4(0.0), vec4(weights.hard), vec4(0u, 1u, 2u, 3u) == vec4(row.label.class_index % 4u));
+                let columns = 4u * group + vec4(0u, 1u, 2u, 3u);
+                if HARD {
+                    let is_label = columns == vec4(row.label.class_index);
+                    gradient -= select(vec4(0.0), vec4(weights.hard), is_label & vec4(row.label.is_class));
                 }
-                let is_class = vec4(0u, 1u, 2u, 3u) < vec4(count);
-                let bits = select(bitcast<vec4<u32>>(gradient), vec4(NAN_BITS), is_class & vec4(is_nan));
+                let becomes_nan = (columns < vec4(params.vocab)) & vec4(is_nan);
+                let bits = select(bitcast<vec4<u32>>(gradient), vec4(NAN_BITS), becomes_nan);
                 store_gradient(row.gradient + 4u * group, count_of(group, params.gradient_cols), bits);
             }
         }
         total += sum;
     }
-    return dot(total, vec4(1.0));
-}
-
-// The gradient of a row that does not count, whatever the row holds.
-fn clear_gradient(row: Row, lane: u32) {
-    for (var group = lane; 4u * group < params.gradient_cols; group += WORKGROUP_SIZE) {
-        store_gradient(row.gradient + 4u * group, count_of(group, params.gradient_cols), vec4(0u));
+    if GRADIENT {
+        clear_gradient(row, groups, lane);
     }
+    return dot(total, vec4(1.0));
 }
 
 // The bits of the label's logit; MASKED_BITS where there is none.
@@ -259,7 +280,7 @@ fn distill(
     let writes_record = lane.index == select(0u, row.label.class_index / 4u % WORKGROUP_SIZE, row.label.is_class);
     if !row.counts_hard && !row.counts_soft {
         if GRADIENT {
-            clear_gradient(row, lane.index);
+            clear_gradient(row, 0u, lane.index);
         }
         if writes_record {
             records[params.first_row + index] = RowRecord(0u, 0u, 0u, 0u);

@@ -2,14 +2,15 @@
 
 @group(0) @binding($binding) var<storage, $access> $matrix: array<u32>;
 
-// Elements `start .. start + count` (count from 0 to 4), MASKED in the places of those that are not there.
+// Elements `start .. start + count` (count from 1 to 4), MASKED in the places of those that are not there.
 fn load_$matrix(start: u32, count: u32) -> vec4<u32> {
-    var halves = vec4(0u);
-    for (var index = 0u; index < min(count, 4u); index++) {
-        let element = start + index;
-        halves[index] = ($matrix[element / 2u] >> (16u * (element % 2u))) & 0xffffu;
-    }
-    return select(vec4(MASKED_BITS), $type_to_f32(halves), vec4(0u, 1u, 2u, 3u) < vec4(count));
+    // No branches: four halves lie in two or three words, of which the last one stands in for those behind it.
+    let word = min(start / 2u + vec3(0u, 1u, 2u), vec3((start + count - 1u) / 2u));
+    let words = vec3($matrix[word.x], $matrix[word.y], $matrix[word.z]);
+    let even = vec4(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u);
+    let odd = vec4(even.yzw, words.z & 0xffffu);
+    let bits = $type_to_f32(select(even, odd, vec4(start % 2u == 1u)));
+    return select(vec4(MASKED_BITS), bits, vec4(0u, 1u, 2u, 3u) < vec4(count));
 }
 // $if writes
 

@@ -2,11 +2,8 @@
 
 @group(0) @binding($binding) var<storage, $access> $matrix: array<vec2<u32>>;
 
-// Elements `start .. start + count` (count from 0 to 4), MASKED in the places of those that are not there.
+// Elements `start .. start + count` (count from 1 to 4), MASKED in the places of those that are not there.
 fn load_$matrix(start: u32, count: u32) -> vec4<u32> {
-    if count == 0u {
-        return vec4(MASKED_BITS);
-    }
     let words = $matrix[start / 4u];
     let bits = $type_to_f32(vec4(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u));
     return select(vec4(MASKED_BITS), bits, vec4(0u, 1u, 2u, 3u) < vec4(count));

@@ -2,17 +2,12 @@
 
 @group(0) @binding($binding) var<storage, $access> $matrix: array<u32>;
 
-// Elements `start .. start + count` (count from 0 to 4), MASKED in the places of those that are not there.
+// Elements `start .. start + count` (count from 1 to 4), MASKED in the places of those that are not there.
 fn load_$matrix(start: u32, count: u32) -> vec4<u32> {
-    var bits = vec4(MASKED_BITS);
-    if count >= 4u {
-        bits = vec4($matrix[start], $matrix[start + 1u], $matrix[start + 2u], $matrix[start + 3u]);
-    } else {
-        for (var index = 0u; index < count; index++) {
-            bits[index] = $matrix[start + index];
-        }
-    }
-    return bits;
+    // No branches: the last element stands in for those behind it.
+    let element = start + min(vec4(0u, 1u, 2u, 3u), vec4(count - 1u));
+    let bits = vec4($matrix[element.x], $matrix[element.y], $matrix[element.z], $matrix[element.w]);
+    return select(vec4(MASKED_BITS), bits, vec4(0u, 1u, 2u, 3u) < vec4(count));
 }
 // $if writes
 

@@ -2,14 +2,8 @@
 
 @group(0) @binding($binding) var<storage, $access> $matrix: array<vec4<u32>>;
 
-// Elements `start .. start + count` (count from 0 to 4), MASKED in the places of those that are not there.
+// Elements `start .. start + count` (count from 1 to 4), MASKED in the places of those that are not there.
 fn load_$matrix(start: u32, count: u32) -> vec4<u32> {
-    if count >= 4u {
-        return $matrix[start / 4u];
-    }
-    if count == 0u {
-        return vec4(MASKED_BITS);
-    }
     return select(vec4(MASKED_BITS), $matrix[start / 4u], vec4(0u, 1u, 2u, 3u) < vec4(count));
 }
 // $if writes
