@@ -77,7 +77,7 @@ pub mod internals {
     pub use super::variant::{GradientStorage, Join, Kernel, Storage, Variant, Workgroup};
 }
 
-/// How kernels are compiled, where the adapter's own defaults are not wanted.
+/// How kernels are compiled and run, where the defaults are not wanted.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Options {
@@ -85,6 +85,9 @@ pub struct Options {
     pub workgroup_size: Option<u32>,
     /// Whether lanes are joined by subgroup operations where they can be. Default: yes. Without, the last bits differ.
     pub without_subgroups: bool,
+    /// Bytes of a matrix that calls on host slices have on the device at a time, unless a single row has more. Default:
+    /// 128 MiB.
+    pub part_size: Option<u64>,
     edit: Option<SourceEdit>,
 }
 
@@ -109,6 +112,13 @@ impl Options {
         self
     }
 
+    /// Sets how much of a matrix calls on host slices have on the device at a time, in bytes.
+    #[must_use]
+    pub fn with_part_size(mut self, bytes: u64) -> Self {
+        self.part_size = Some(bytes);
+        self
+    }
+
     /// Changes the kernels' sources before they are compiled.
     #[doc(hidden)]
     #[must_use]
@@ -126,14 +136,18 @@ impl std::fmt::Debug for Options {
         f.debug_struct("Options")
             .field("workgroup_size", &self.workgroup_size)
             .field("without_subgroups", &self.without_subgroups)
+            .field("part_size", &self.part_size)
             .finish_non_exhaustive()
     }
 }
+
+const DEFAULT_PART_SIZE: u64 = 128 << 20;
 
 /// The kernels of one device. Made once and shared: compiled kernels are kept, and calls may come from any thread.
 #[derive(Debug)]
 pub struct Kernels {
     pipelines: Pipelines,
+    part_size: u64,
 }
 
 impl Kernels {
@@ -170,7 +184,7 @@ impl Kernels {
         let pipelines = Pipelines::new(device.clone(), workgroup, options.edit);
         pipelines.get(variant::Kernel::CountLabels)?;
         pipelines.get(variant::Kernel::FoldRows)?;
-        Ok(Self { pipelines })
+        Ok(Self { pipelines, part_size: options.part_size.unwrap_or(DEFAULT_PART_SIZE) })
     }
 
     /// The device these kernels belong to.
@@ -193,7 +207,8 @@ impl Kernels {
 
     /// Encodes the loss of a batch, without its gradient.
     ///
-    /// Reads the first `vocab` columns of student and teacher. A kernel that has not been used yet is compiled first.
+    /// Reads the first `vocab` columns of student and teacher. A kernel that has not been used yet is compiled first. The
+    /// encoder must be of the same device: one of another device takes the commands, and wgpu complains when it is finished.
     ///
     /// # Errors
     ///

@@ -1,10 +1,13 @@
 //! The WGSL kernels: as implementations of the specification, and what is peculiar to them.
 
 pub mod device;
+mod extremes;
 mod limits;
 mod mistakes;
 mod mutants;
 mod mutations;
 mod opengl;
+mod parts;
+mod sharing;
 mod sources;
 mod trials;
