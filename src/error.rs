@@ -135,8 +135,8 @@ pub enum Error {
         found: String,
     },
 
-    /// The device was lost, or destroyed, before the result could be read.
-    #[error("the device was lost before the result could be read ({reason}): create it and everything on it again")]
+    /// The device was lost, or destroyed.
+    #[error("the device is lost ({reason}): create it and everything on it again")]
     DeviceLost {
         /// What the device said.
         reason: String,
