@@ -77,8 +77,9 @@ fn largest(values: vec4<f32>) -> f32 {
 //
 // Online softmax rescales its sums at each new maximum. A long run of slowly rising logits would do so at every step, and
 // each step rounds. So the sums are relative to a reference that moves, up to the maximum, only when that is more than
-// REACH exponents above it. At the end they are brought to the true maxima.
-const REACH: f32 = 8.0;
+// REACH exponents above it. At the end they are brought to the true maxima. REACH is small because a GPU's exp2 may be off
+// by 2|x| units beside the 3 it may be off anyway: the largest exponentials, which weigh most, must have small arguments.
+const REACH: f32 = 2.0;
 
 fn first_pass(row: Row, lane: u32) -> RowStats {
     let groups = (params.vocab + 3u) / 4u;

@@ -73,7 +73,7 @@ pub const OF_ROWS: &[Mutant] = &[
     mutant("a new reference does not rescale", "total = shifted(total, student_shift, teacher_shift);", ""),
     mutant("a new reference does not rescale the block", "sums = shifted(sums, student_shift, teacher_shift);", ""),
     mutant("the reference never moves", "if rise > reach {", "if rise > 1e35 {"),
-    mutant("the reference reaches too far", "const REACH: f32 = 8.0;", "const REACH: f32 = 200.0;"),
+    mutant("the reference reaches too far", "const REACH: f32 = 2.0;", "const REACH: f32 = 200.0;"),
     mutant("only -inf is masked", "const MASKED_BITS: u32 = 0xf149f2cau;", "const MASKED_BITS: u32 = 0xff800000u;"),
     mutant("a masked student where the teacher is not goes unseen", "infinite_soft |=", "let unseen ="),
     mutant("-inf is found by the teacher alone", "is_masked(student_bits) & (", "(student_bits == student_bits) & ("),
