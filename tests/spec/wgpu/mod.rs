@@ -8,6 +8,8 @@ mod mutants;
 mod mutations;
 mod opengl;
 mod parts;
+mod results;
+mod rough;
 mod sharing;
 mod sources;
 mod trials;

@@ -1,6 +1,7 @@
 //! Several calls at a time: kernels, results, encoders and buffers shared between threads and with each other.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use kdloss::wgpu::{Options, Pending, wgpu};
@@ -63,6 +64,22 @@ fn threads_share_the_kernels() {
             });
         }
     });
+}
+
+#[test]
+fn a_kernel_is_compiled_once() {
+    let compiled = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&compiled);
+    let count = move |_, source| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        source
+    };
+    let Some(gpu) = open(None, Options::new().with_source_edit(count)) else { return };
+    assert_eq!(compiled.load(Ordering::Relaxed), 2, "those that count and fold");
+    for (seed, dtype, want) in [(1, DType::F32, 3), (2, DType::F32, 3), (3, DType::F16, 4), (4, DType::F32, 4)] {
+        run(&gpu, &case(seed, 3, 100).stored_as(dtype, DType::F32, DType::F32)).unwrap();
+        assert_eq!(compiled.load(Ordering::Relaxed), want);
+    }
 }
 
 #[test]
