@@ -224,7 +224,10 @@ pub enum Error {
     },
 
     /// A row does not fit a binding of the device.
-    #[error("a row of the {matrix} matrix takes {bytes} bytes, more than the {limit} that this device can bind")]
+    #[error(
+        "a row of the {matrix} matrix takes {bytes} bytes, more than the {limit} that this device can bind: \
+         request the device with a larger max_storage_buffer_binding_size"
+    )]
     RowTooWide {
         /// Which matrix.
         matrix: &'static str,

@@ -16,7 +16,8 @@
 //! * Nothing is submitted behind the caller's back: [`Kernels::encode_forward_backward`] and its siblings record commands
 //!   into the caller's encoder. [`Kernels::forward`] and its siblings take host slices, and upload, run and read back.
 //! * Every mistake is an [`Error`] that names the buffer and the remedy: no call raises a validation error
-//!   of wgpu, which would panic.
+//!   of wgpu, which would panic. Two mistakes nobody can see before wgpu does: an encoder of another device, which wgpu
+//!   refuses when it is finished, and objects of another [`wgpu::Instance`], whose numbers mean something else here.
 //! * The same input gives the same bits on the same adapter, in whatever chunks; a row's bits depend on that row alone.
 //! * Results keep twice the accuracy contract of [`cpu`](crate::cpu#what-to-rely-on). Losses of rows are `f32` on the
 //!   device, and summed in `f64` when they are read.
@@ -207,8 +208,7 @@ impl Kernels {
 
     /// Encodes the loss of a batch, without its gradient.
     ///
-    /// Reads the first `vocab` columns of student and teacher. A kernel that has not been used yet is compiled first. The
-    /// encoder must be of the same device: one of another device takes the commands, and wgpu complains when it is finished.
+    /// Reads the first `vocab` columns of student and teacher. A kernel that has not been used yet is compiled first.
     ///
     /// # Errors
     ///
