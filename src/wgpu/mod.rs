@@ -16,8 +16,9 @@
 //! * Nothing is submitted behind the caller's back: [`Kernels::encode_forward_backward`] and its siblings record commands
 //!   into the caller's encoder. [`Kernels::forward`] and its siblings take host slices, and upload, run and read back.
 //! * Every mistake is an [`Error`] that names the buffer and the remedy: no call raises a validation error
-//!   of wgpu, which would panic. Two mistakes nobody can see before wgpu does: an encoder of another device, which wgpu
-//!   refuses when it is finished, and objects of another [`wgpu::Instance`], whose numbers mean something else here.
+//!   of wgpu, which would panic. But what belongs to another device only wgpu can see where it is no buffer: an encoder when
+//!   it is finished, a queue when a call on host slices submits to it. Objects of another [`wgpu::Instance`] not even wgpu
+//!   can tell.
 //! * The same input gives the same bits on the same adapter, in whatever chunks; a row's bits depend on that row alone.
 //! * Results keep twice the accuracy contract of [`cpu`](crate::cpu#what-to-rely-on). Losses of rows are `f32` on the
 //!   device, and summed in `f64` when they are read.
