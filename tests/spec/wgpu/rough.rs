@@ -75,7 +75,7 @@ fn built_in_functions_as_wrong_as_they_may_be_keep_the_contract() {
         });
         let Some(gpu) = open(None, options).map(Arc::new) else { return };
         let rough = implementation(name, move |case| run(&gpu, case));
-        for (vocab, spread) in [(8, 1.0), (8, 10.0), (1000, 3.0), (32_000, 1.0), (32_000, 10.0), (151_936, 3.0)] {
+        for (vocab, spread) in [(8, 10.0), (1000, 3.0), (32_000, 1.0), (151_936, 3.0)] {
             let Rows { student, teacher, labels } = generate::rows(91, 2, vocab, spread);
             let near: Vec<Vec<f32>> = student
                 .iter()
