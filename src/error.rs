@@ -135,8 +135,8 @@ pub enum Error {
         found: String,
     },
 
-    /// The device was lost, or destroyed, before the result could be read.
-    #[error("the device was lost before the result could be read ({reason}): create it and everything on it again")]
+    /// The device was lost, or destroyed.
+    #[error("the device is lost ({reason}): create it and everything on it again")]
     DeviceLost {
         /// What the device said.
         reason: String,
@@ -224,7 +224,10 @@ pub enum Error {
     },
 
     /// A row does not fit a binding of the device.
-    #[error("a row of the {matrix} matrix takes {bytes} bytes, more than the {limit} that this device can bind")]
+    #[error(
+        "a row of the {matrix} matrix takes {bytes} bytes, more than the {limit} that this device can bind: \
+         request the device with a larger max_storage_buffer_binding_size"
+    )]
     RowTooWide {
         /// Which matrix.
         matrix: &'static str,

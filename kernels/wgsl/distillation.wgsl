@@ -63,9 +63,9 @@ fn add(a: Sums, b: Sums) -> Sums {
 fn shifted(sums: Sums, student_shift: f32, teacher_shift: f32) -> Sums {
     let scale = params.temperature_exponent_scale;
     return Sums(
-        sums.student * exp2(-student_shift * LOG2_E),
-        sums.student_tempered * exp2(-student_shift * scale),
-        sums.teacher_tempered * exp2(-teacher_shift * scale),
+        sums.student * precise_exp2(vec4(-student_shift * LOG2_E)),
+        sums.student_tempered * precise_exp2(vec4(-student_shift * scale)),
+        sums.teacher_tempered * precise_exp2(vec4(-teacher_shift * scale)),
     );
 }
 
@@ -100,7 +100,7 @@ fn findings_of(row: Row, lane: u32, student_reference: f32, teacher_reference: f
             largest_positive = max(largest_positive, bitcast<vec4<i32>>(student_bits));
             largest_negative = max(largest_negative, student_bits);
             student_max = max(student_max, student);
-            let student_exponentials = exponentials(student - student_reference);
+            let student_exponentials = exponentials(student - student_reference, true);
             if HARD {
                 sums.student += student_exponentials.plain;
             }
@@ -112,7 +112,7 @@ fn findings_of(row: Row, lane: u32, student_reference: f32, teacher_reference: f
                 largest_negative = max(largest_negative, teacher_bits);
                 infinite_soft |= select(vec4(0u), vec4(1u), is_masked(student_bits) & (teacher_bits < vec4(MASKED_BITS)));
                 teacher_max = max(teacher_max, teacher);
-                sums.teacher_tempered += exp2((teacher - teacher_reference) * params.temperature_exponent_scale);
+                sums.teacher_tempered += precise_exp2((teacher - teacher_reference) * params.temperature_exponent_scale);
             }
         }
         total = add(total, sums);
@@ -205,7 +205,7 @@ fn second_pass(row: Row, normalizer: Normalizer, weights: GradientWeights, is_na
             // What is not there of a last group is as masked logits are: it has no probability, hence no gradient.
             let count = count_of(group, params.vocab);
             let student = unmasked(load_student(row.student + 4u * group, count)) - normalizer.student_max;
-            let student_exponentials = exponentials(student);
+            let student_exponentials = exponentials(student, false);
             var gradient = vec4(0.0);
             if HARD {
                 gradient = weights.hard * (student_exponentials.plain * normalizer.student_factor);

@@ -95,10 +95,19 @@ struct Exponentials {
 // Where T is 1, 2 or 4 one exponential is a power of the other: SQUARINGS is 0, 1 or 2 then, else NO_SQUARINGS.
 const NO_SQUARINGS: u32 = 3u;
 
-fn exponentials(shifted: vec4<f32>) -> Exponentials {
+fn power_of_two(x: vec4<f32>, is_precise: bool) -> vec4<f32> {
+    if is_precise {
+        return precise_exp2(x);
+    }
+    let power = exp2(x);
+    return power;
+}
+
+// The sums of the first pass need precise exponentials; in the second, each stands for itself.
+fn exponentials(shifted: vec4<f32>, is_precise: bool) -> Exponentials {
     var result: Exponentials;
     if SOFT {
-        result.tempered = exp2(shifted * params.temperature_exponent_scale);
+        result.tempered = power_of_two(shifted * params.temperature_exponent_scale, is_precise);
     }
     if HARD {
         if SOFT && SQUARINGS < NO_SQUARINGS {
@@ -107,7 +116,7 @@ fn exponentials(shifted: vec4<f32>) -> Exponentials {
                 result.plain *= result.plain;
             }
         } else {
-            result.plain = exp2(shifted * LOG2_E);
+            result.plain = power_of_two(shifted * LOG2_E, is_precise);
         }
     }
     return result;

@@ -249,21 +249,26 @@ impl<'a> Bound<'a> {
         check_buffer(name, buffer, offset, element)?;
         let len = usize::try_from(buffer.size().saturating_sub(offset) / element).unwrap_or(usize::MAX);
         Shape { len, rows: matrix.rows, cols, row_stride }.check(name, rows, vocab)?;
+        // Without a second row the stride leads nowhere, and without a first one nothing is accessed: both may be any number.
+        let row_stride = if rows > 1 { row_stride as u64 } else { 0 };
+        let accessed = match rows {
+            0 => 0,
+            _ if is_written => cols as u64,
+            _ => vocab as u64,
+        };
         if is_written && dtype != DType::F32 {
-            if rows > 1 && row_stride % 2 != 0 {
-                return Err(Error::OddRowStride { matrix: name, dtype, row_stride });
+            if !row_stride.is_multiple_of(2) {
+                return Err(Error::OddRowStride { matrix: name, dtype, row_stride: matrix.row_stride });
             }
             check_offset(name, offset, 4)?;
         }
 
-        let row_stride = row_stride as u64;
-        let accessed = if is_written { cols } else { vocab } as u64;
         let last = offset + rows.saturating_sub(1) as u64 * row_stride * element;
         let fits = |columns: u64| rows == 0 || last + columns * element <= buffer.size();
         // Vectors may read a little beyond the classes, if the buffer reaches that far, but write whole rows only.
         let in_vectors = (offset / element).is_multiple_of(4)
-            && (row_stride.is_multiple_of(4) || rows <= 1)
-            && if is_written { cols.is_multiple_of(4) } else { fits(accessed.next_multiple_of(4)) };
+            && row_stride.is_multiple_of(4)
+            && if is_written { accessed.is_multiple_of(4) } else { fits(accessed.next_multiple_of(4)) };
         let columns = if in_vectors { accessed.next_multiple_of(4) } else { accessed };
         if rows > 0 && (last + columns * element).next_multiple_of(4) > buffer.size() {
             return Err(Error::BufferNotWhole { buffer: name, size: buffer.size() });

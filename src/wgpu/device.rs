@@ -58,9 +58,8 @@ pub(super) fn filled_buffer(
 ) -> Result<wgpu::Buffer> {
     let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: true };
     let buffer = ask(device, "allocate a buffer", || device.create_buffer(&descriptor))?;
-    let mut view = buffer
-        .get_mapped_range_mut(..)
-        .map_err(|error| Error::Device { operation: "map a buffer", message: error.to_string() })?;
+    // What has no memory was refused above; a device that is gone makes buffers that cannot be written.
+    let mut view = buffer.get_mapped_range_mut(..).map_err(|error| Error::DeviceLost { reason: one_line(&error) })?;
     fill(view.slice(..));
     drop(view);
     ask(device, "unmap a buffer", || buffer.unmap())?;

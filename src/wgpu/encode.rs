@@ -40,7 +40,7 @@ pub(super) fn encode(
 ) -> Result<Pending> {
     let device = pipelines.device();
     let limits = BindingLimits::new(&device.limits());
-    let most_rows = limits.size / RECORD_SIZE - 1;
+    let most_rows = (limits.size / RECORD_SIZE).saturating_sub(1);
     if checked.rows as u64 > most_rows {
         return Err(Error::TooManyRows { rows: checked.rows, limit: most_rows });
     }

@@ -15,9 +15,6 @@ use crate::logits::{DType, Labels as HostLabels, Logits, LogitsMut};
 use crate::loss::DistillationLoss;
 use crate::value::{Denominators, LossValue};
 
-/// Bytes of a matrix that are on the device at a time, unless a single row has more.
-const PART: u64 = 128 << 20;
-
 /// Buffers of some rows on the device.
 struct Uploaded {
     student: wgpu::Buffer,
@@ -89,7 +86,9 @@ impl<'c> Call<'c> {
         batch: &'c crate::Batch<'c>,
     ) -> Result<Self> {
         let shapes = batch.check(loss)?;
-        Ok(Self { kernels, queue, loss, batch, shapes, row_stride: shapes.vocab.next_multiple_of(4) })
+        // A batch without rows may have any vocabulary.
+        let row_stride = shapes.vocab.checked_next_multiple_of(4).unwrap_or(usize::MAX);
+        Ok(Self { kernels, queue, loss, batch, shapes, row_stride })
     }
 
     fn run(&self, gradient: Option<&mut MatrixMut<'_>>) -> Result<LossValue> {
@@ -113,8 +112,8 @@ impl<'c> Call<'c> {
 
     /// The rows in parts.
     fn parts(&self) -> impl Iterator<Item = Range<usize>> {
-        let row = (self.row_stride * size_of::<f32>()) as u64;
-        let at_a_time = usize::try_from(PART / row).unwrap_or(usize::MAX).max(1);
+        let row = self.row_stride.saturating_mul(size_of::<f32>()) as u64;
+        let at_a_time = usize::try_from(self.kernels.part_size / row).unwrap_or(usize::MAX).max(1);
         let rows = self.shapes.rows;
         (0..rows).step_by(at_a_time).map(move |start| start..rows.min(start + at_a_time))
     }

@@ -16,7 +16,9 @@
 //! * Nothing is submitted behind the caller's back: [`Kernels::encode_forward_backward`] and its siblings record commands
 //!   into the caller's encoder. [`Kernels::forward`] and its siblings take host slices, and upload, run and read back.
 //! * Every mistake is an [`Error`] that names the buffer and the remedy: no call raises a validation error
-//!   of wgpu, which would panic.
+//!   of wgpu, which would panic. But what belongs to another device only wgpu can see where it is no buffer: an encoder when
+//!   it is finished, a queue when a call on host slices submits to it. Objects of another [`wgpu::Instance`] not even wgpu
+//!   can tell.
 //! * The same input gives the same bits on the same adapter, in whatever chunks; a row's bits depend on that row alone.
 //! * Results keep twice the accuracy contract of [`cpu`](crate::cpu#what-to-rely-on). Losses of rows are `f32` on the
 //!   device, and summed in `f64` when they are read.
@@ -77,7 +79,7 @@ pub mod internals {
     pub use super::variant::{GradientStorage, Join, Kernel, Storage, Variant, Workgroup};
 }
 
-/// How kernels are compiled, where the adapter's own defaults are not wanted.
+/// How kernels are compiled and run, where the defaults are not wanted.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Options {
@@ -85,6 +87,9 @@ pub struct Options {
     pub workgroup_size: Option<u32>,
     /// Whether lanes are joined by subgroup operations where they can be. Default: yes. Without, the last bits differ.
     pub without_subgroups: bool,
+    /// Bytes of a matrix that calls on host slices have on the device at a time, unless a single row has more. Default:
+    /// 128 MiB.
+    pub part_size: Option<u64>,
     edit: Option<SourceEdit>,
 }
 
@@ -109,6 +114,13 @@ impl Options {
         self
     }
 
+    /// Sets how much of a matrix calls on host slices have on the device at a time, in bytes.
+    #[must_use]
+    pub fn with_part_size(mut self, bytes: u64) -> Self {
+        self.part_size = Some(bytes);
+        self
+    }
+
     /// Changes the kernels' sources before they are compiled.
     #[doc(hidden)]
     #[must_use]
@@ -126,14 +138,18 @@ impl std::fmt::Debug for Options {
         f.debug_struct("Options")
             .field("workgroup_size", &self.workgroup_size)
             .field("without_subgroups", &self.without_subgroups)
+            .field("part_size", &self.part_size)
             .finish_non_exhaustive()
     }
 }
+
+const DEFAULT_PART_SIZE: u64 = 128 << 20;
 
 /// The kernels of one device. Made once and shared: compiled kernels are kept, and calls may come from any thread.
 #[derive(Debug)]
 pub struct Kernels {
     pipelines: Pipelines,
+    part_size: u64,
 }
 
 impl Kernels {
@@ -170,7 +186,7 @@ impl Kernels {
         let pipelines = Pipelines::new(device.clone(), workgroup, options.edit);
         pipelines.get(variant::Kernel::CountLabels)?;
         pipelines.get(variant::Kernel::FoldRows)?;
-        Ok(Self { pipelines })
+        Ok(Self { pipelines, part_size: options.part_size.unwrap_or(DEFAULT_PART_SIZE) })
     }
 
     /// The device these kernels belong to.

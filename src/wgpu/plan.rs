@@ -110,7 +110,7 @@ impl BindingLimits {
         let first = extent.offset + rows.start as u64 * extent.row_stride;
         let last = extent.offset + rows.end.saturating_sub(1).max(rows.start) as u64 * extent.row_stride;
         let offset = first / self.alignment * self.alignment;
-        Window { offset, size: (last + extent.row - offset).next_multiple_of(4), start: first - offset }
+        Window { offset, size: (last - offset + extent.row).next_multiple_of(4), start: first - offset }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a call leaves on the device, and reading it.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use super::batch::Checked;
 use super::params::{RowRecord, Totals};
@@ -20,7 +20,8 @@ pub struct Pending {
     checked: batch::Checked,
     totals: wgpu::Buffer,
     rows: wgpu::Buffer,
-    staging: wgpu::Buffer,
+    /// Mapped by one reader at a time.
+    staging: Mutex<wgpu::Buffer>,
 }
 
 impl Pending {
@@ -34,7 +35,7 @@ impl Pending {
     ) -> Self {
         // The counts are known once they have been read.
         let checked = batch::Checked { rows: checked.rows, vocab: checked.vocab, labelled_rows: 0, soft_rows: 0 };
-        Self { device: device.clone(), loss: *loss, checked, totals, rows, staging }
+        Self { device: device.clone(), loss: *loss, checked, totals, rows, staging: Mutex::new(staging) }
     }
 
     /// The totals, 40 bytes: the loss, its hard and its soft term as three `f32`, then as `u32` the rows that have a label,
@@ -56,7 +57,7 @@ impl Pending {
         &self.rows
     }
 
-    /// Waits for the device and reads the result.
+    /// Waits for the device and reads the result. It may be read again, and from several threads.
     ///
     /// # Errors
     ///
@@ -88,7 +89,8 @@ impl Pending {
     }
 
     fn download(&self) -> Result<(Totals, Vec<RowRecord>)> {
-        let bytes = read_buffer(&self.device, &self.staging)?;
+        let staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = read_buffer(&self.device, &staging)?;
         let (totals, records) = bytes.split_at(size_of::<Totals>());
         Ok((bytemuck::pod_read_unaligned(totals), bytemuck::pod_collect_to_vec(records)))
     }

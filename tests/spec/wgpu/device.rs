@@ -57,7 +57,7 @@ pub fn implementation(name: &'static str, run: impl Fn(&Case) -> Result<Outcome>
     Implementation { name, contract_factor: 2.0, run: Box::new(run) }
 }
 
-fn run_on_host_slices(gpu: &Gpu, case: &Case) -> Result<Outcome> {
+pub fn run_on_host_slices(gpu: &Gpu, case: &Case) -> Result<Outcome> {
     let mut gradient = Table::filled(case.student.rows, case.gradient, MARK);
     let value = gpu.kernels.forward_backward(&gpu.queue, &case.loss, &case.batch(), &mut gradient.matrix_mut())?;
     let forward = gpu.kernels.forward(&gpu.queue, &case.loss, &case.batch())?;
@@ -78,11 +78,11 @@ pub fn run_with_gradient(gpu: &Gpu, case: &Case) -> (Result<LossValue>, Vec<f32>
     (pending.read(), rows.collect())
 }
 
-/// The loss, and the words of the totals that are left on the device.
-pub fn run_for_totals(gpu: &Gpu, case: &Case) -> Result<(LossValue, Vec<u32>)> {
+/// The loss, and the words of the totals and of the rows' records that are left on the device.
+pub fn run_for_results(gpu: &Gpu, case: &Case) -> Result<(LossValue, Vec<u32>, Vec<u32>)> {
     let (pending, _) = submit(gpu, case)?;
-    let bytes = gpu.download_bytes(pending.totals());
-    Ok((pending.read()?, bytes.as_chunks().0.iter().copied().map(u32::from_le_bytes).collect()))
+    let words = |buffer| gpu.download_bytes(buffer).as_chunks().0.iter().copied().map(u32::from_le_bytes).collect();
+    Ok((pending.read()?, words(pending.totals()), words(pending.rows())))
 }
 
 fn submit(gpu: &Gpu, case: &Case) -> Result<(Pending, Table)> {

@@ -179,16 +179,3 @@ fn every_part_may_start_anywhere_in_its_buffer() {
         }
     }
 }
-
-#[test]
-fn totals_on_the_device_agree_with_those_that_are_read() {
-    let Some(gpu) = device(|_| (), Options::new()) else { return };
-    let case = case(27, 500, 100);
-    let (value, totals) = super::device::run_for_totals(&gpu, &case).unwrap();
-    let float = |index: usize| f64::from(f32::from_bits(totals[index]));
-    for (index, want) in [(0, value.loss), (1, value.hard.unwrap()), (2, value.soft.unwrap())] {
-        assert!((float(index) - want).abs() <= 1e-6 * want, "{} is not {want}", float(index));
-    }
-    assert_eq!(totals[3..7], [400, 400, 0, u32::MAX]);
-    assert_eq!(value.counted_rows, 400);
-}

@@ -140,6 +140,10 @@ fn buffers_that_are_too_small_misaligned_or_not_for_storage() {
     let error = refused(&good.batch().with_teacher(matrix(&copied, DType::F32)));
     assert_eq!(error, Error::BufferUsage { buffer: "teacher", missing: "STORAGE" });
     names(&error, &["teacher", "BufferUsages::STORAGE", "add it"]);
+    let error = refused(&good.batch().with_labels(Labels::i64(&copied)));
+    assert_eq!(error, Error::BufferUsage { buffer: "labels", missing: "STORAGE" });
+    let error = refused(&good.batch().with_row_grad_scale(&copied, 0));
+    assert_eq!(error, Error::BufferUsage { buffer: "row_grad_scale", missing: "STORAGE" });
 
     // Two rows of three halves end in the middle of a word, where this buffer does too.
     let odd = watched.buffer(14);
@@ -159,6 +163,13 @@ fn a_gradient_that_shares_a_buffer() {
     let error = watched.refused(&batch, Gradient::Into(apart));
     assert_eq!(error, Error::BufferAliased { written: "gradient", other: "teacher" });
     names(&error, &["gradient", "teacher", "a buffer of its own"]);
+    for (batch, other) in [
+        (good.batch().with_labels(Labels::i64(&both)), "labels"),
+        (good.batch().with_row_grad_scale(&both, 0), "row_grad_scale"),
+    ] {
+        let error = watched.refused(&batch, Gradient::Into(apart));
+        assert_eq!(error, Error::BufferAliased { written: "gradient", other });
+    }
     let batch = Batch::new(apart).with_teacher(matrix(&both, DType::F32)).with_labels(Labels::i64(&good.labels));
     let error = watched.refused(&batch, Gradient::InPlace);
     assert_eq!(error, Error::BufferAliased { written: "student", other: "teacher" });
@@ -230,7 +241,10 @@ fn a_result_that_was_never_submitted_and_a_device_that_is_gone() {
         .with_teacher(kdloss::Matrix::new(&teacher, 1, 3))
         .with_labels(&[0i64]);
     let error = watched.gpu.kernels.forward(&watched.gpu.queue, &DistillationLoss::new(), &batch).unwrap_err();
-    assert!(matches!(error, Error::DeviceLost { .. } | Error::Device { .. }), "{error}");
+    assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let error = watched.gpu.kernels.encode_forward(&mut encoder, &DistillationLoss::new(), &good.batch()).unwrap_err();
+    assert!(matches!(error, Error::DeviceLost { .. }) && !error.to_string().contains('\n'), "{error}");
 }
 
 #[test]
