@@ -251,4 +251,23 @@ pub enum Error {
     /// A result was asked for whose commands have not run.
     #[error("there is no result yet: submit the command encoder to the device's queue before reading")]
     NotSubmitted,
+
+    /// CUDA's compiler is not to be found.
+    #[error(
+        "CUDA's run-time compiler is missing: looked for {tried}; install the CUDA toolkit, or set KDLOSS_NVRTC to the \
+         full path of libnvrtc"
+    )]
+    NoCompiler {
+        /// Every name and path that was tried.
+        tried: String,
+    },
+
+    /// CUDA's compiler refused a kernel.
+    #[error("the kernel does not compile for {architecture}: {log}")]
+    CompileFailed {
+        /// The architecture, such as `sm_90`.
+        architecture: String,
+        /// What the compiler said.
+        log: String,
+    },
 }

@@ -68,6 +68,8 @@ mod batch;
 #[cfg(feature = "candle")]
 pub mod candle;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod error;
 mod logits;
 mod loss;

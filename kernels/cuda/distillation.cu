@@ -1,0 +1,350 @@
+// The knowledge-distillation loss and its gradient over rows of logits: one launch, and one reading of the logits.
+//
+// A cluster of CTAs (or a single one) takes a row, then the next that no other has. First pass: each thread reads its
+// groups of both rows, keeps them, and summarises them by online softmax (row_stats.cuh); the summaries of all threads are
+// joined (join.cuh). Second pass, the same threads on the same groups: the gradient, and the soft term, which is joined
+// too. The first thread writes the row's record, and the last cluster to finish folds the records (fold.cuh).
+//
+// Where the pair of rows is between the passes, its residency, is all that differs between the three kernels:
+//   BLOCK    in the shared memory of one CTA;
+//   CLUSTER  in that of 2 to 8 CTAs, a slice each;
+//   STREAM   nowhere: the second pass reads again, in reverse order, so that caches still hold what it begins with.
+//
+// Bytes moved per element: BLOCK and CLUSTER read student and teacher once and write the gradient once, the least there
+// is; STREAM reads them twice. Beside that a row costs its label, the label's logit and a record.
+//
+// Who synchronises with whom: a group is only ever touched by the thread it belongs to, on chip too, so the passes need no
+// barrier of their own, and the gradient may overwrite the student's logits. A CTA meets three times a row: before the
+// warps' statistics are merged, when what follows from them can be read, and before the sums are joined; a cluster twice.
+// What overlaps with the memory's latency is the other CTAs on the same processor: the host sizes clusters so that two
+// fit where they can, of which one reads while the other computes.
+//
+// Accuracy: a thread's running sums take the sum of a group at a time, and the host chooses as many threads as keep that
+// within 128 addends for every vocabulary up to 262 144.
+
+enum Residency { BLOCK, CLUSTER, STREAM };
+
+#include "math.cuh"
+#include "storage.cuh"
+#include "groups.cuh"
+struct RowRecord;
+struct Totals;
+#include "params.cuh"
+#include "row_stats.cuh"
+#include "labels.cuh"
+#include "join.cuh"
+#include "fold.cuh"
+
+// Groups that a thread reads before it computes, so that as many loads are in flight.
+constexpr int TILE = WIDE ? 2 : 1;
+
+// One row, and this CTA's share of its groups.
+struct Row {
+    unsigned index;
+    unsigned phase;
+    unsigned first_group;
+    unsigned end_group;
+};
+
+__device__ __forceinline__ const Student* student_of(unsigned row, const Params& params) {
+    return params.student + row * params.student_stride;
+}
+__device__ __forceinline__ const Teacher* teacher_of(unsigned row, const Params& params) {
+    return params.teacher + row * params.teacher_stride;
+}
+__device__ __forceinline__ Gradient* gradient_of(unsigned row, const Params& params) {
+    return params.gradient + row * params.gradient_stride;
+}
+
+__device__ __forceinline__ Row row_of(unsigned index, const Params& params) {
+    bool by_teacher = SOFT && sizeof(Teacher) < sizeof(Student);
+    unsigned phase = by_teacher ? phase_of(teacher_of(index, params)) : phase_of(student_of(index, params));
+    unsigned first_group = cluster_rank() * params.slots;
+    return Row{index, phase, first_group, min(first_group + params.slots, groups_of(phase, params.vocab))};
+}
+
+// The groups that a thread keeps between the passes: a slot for each group of the CTA's share, a vector of 16 bytes to a
+// plane, so that neighbouring threads touch neighbouring banks.
+extern __shared__ uint4 slots[];
+
+template <class Element>
+__device__ __forceinline__ void keep(unsigned slot, int plane, const Words<Element>& words, const Params& params) {
+    for (int word = 0; word < words.COUNT; word += 4) {
+        slots[(plane + word / 4) * params.slots + slot] =
+            make_uint4(words.word[word], words.word[word + 1], words.word[word + 2], words.word[word + 3]);
+    }
+}
+
+template <class Element>
+__device__ __forceinline__ Words<Element> kept(unsigned slot, int plane, const Params& params) {
+    Words<Element> words;
+    for (int word = 0; word < words.COUNT; word += 4) {
+        uint4 vector = slots[(plane + word / 4) * params.slots + slot];
+        words.word[word] = vector.x;
+        words.word[word + 1] = vector.y;
+        words.word[word + 2] = vector.z;
+        words.word[word + 3] = vector.w;
+    }
+    return words;
+}
+
+// A group of both rows.
+struct Pair {
+    Words<Student> student;
+    Words<Teacher> teacher;
+};
+
+constexpr int TEACHER_PLANE = Words<Student>::COUNT / 4;
+
+__device__ __forceinline__ Pair load_pair(const Row& row, unsigned group, const Params& params) {
+    Columns columns = columns_of(group, row.phase, params.vocab);
+    Pair pair;
+    pair.student = load_group(student_of(row.index, params), columns);
+    if (SOFT) pair.teacher = load_group(teacher_of(row.index, params), columns);
+    return pair;
+}
+
+__device__ __forceinline__ void keep_pair(unsigned slot, const Pair& pair, const Params& params) {
+    keep(slot, 0, pair.student, params);
+    if (SOFT) keep(slot, TEACHER_PLANE, pair.teacher, params);
+}
+
+__device__ __forceinline__ Pair kept_pair(unsigned slot, const Params& params) {
+    Pair pair;
+    pair.student = kept<Student>(slot, 0, params);
+    if (SOFT) pair.teacher = kept<Teacher>(slot, TEACHER_PLANE, params);
+    return pair;
+}
+
+// Whether the student is masked somewhere in a group where the teacher is not.
+__device__ __forceinline__ bool has_infinite_soft(const Pair& pair) {
+    // Few groups have masked logits at all.
+    if (!is_masked(smallest(pair.student))) return false;
+    bool found = false;
+    for (int index = 0; index < GROUP; index++) {
+        found |= is_masked(element(pair.student, index)) && !is_masked(element(pair.teacher, index));
+    }
+    return found;
+}
+
+// The sum of a group's numbers, in pairs.
+__device__ __forceinline__ float sum_of(const float (&values)[GROUP]) {
+    float pairs = (values[0] + values[1]) + (values[2] + values[3]);
+    if constexpr (GROUP == 8) pairs += (values[4] + values[5]) + (values[6] + values[7]);
+    return pairs;
+}
+
+// Adds a group whose logits are not above the maxima.
+__device__ __forceinline__ void push_group(RowStats& stats, const Pair& pair, const Params& params) {
+    float plain[GROUP], tempered[GROUP], teacher[GROUP];
+    for (int index = 0; index < GROUP; index++) {
+        Exponentials student = exponentials<true>(element(pair.student, index) - stats.student_max, params);
+        plain[index] = student.plain;
+        tempered[index] = student.tempered;
+        if (SOFT) {
+            float shifted = element(pair.teacher, index) - stats.teacher_max;
+            teacher[index] = exp2_special(shifted * params.temperature_exponent_scale);
+        }
+    }
+    if (HARD) stats.student_sum += sum_of(plain);
+    if (SOFT) {
+        stats.student_tempered_sum += sum_of(tempered);
+        stats.teacher_tempered_sum += sum_of(teacher);
+        stats.infinite_soft |= has_infinite_soft(pair);
+    }
+}
+
+// Adds the groups of a thread's tile that begins at `first`, and keeps them.
+__device__ __forceinline__ void push_tile(RowStats& stats, const Row& row, unsigned first, const Params& params) {
+    Pair tile[TILE];
+    float student_max = stats.student_max, teacher_max = stats.teacher_max;
+    for (int index = 0; index < TILE; index++) {
+        unsigned group = first + index * blockDim.x;
+        if (group < row.end_group) tile[index] = load_pair(row, group, params);
+    }
+    for (int index = 0; index < TILE; index++) {
+        unsigned group = first + index * blockDim.x;
+        if (group < row.end_group) {
+            if (RESIDENCY != STREAM) keep_pair(group - row.first_group, tile[index], params);
+            student_max = fmaxf(student_max, largest(tile[index].student));
+            if (SOFT) teacher_max = fmaxf(teacher_max, largest(tile[index].teacher));
+        }
+    }
+    if (student_max > stats.student_max || teacher_max > stats.teacher_max) {
+        stats = rebased(stats, student_max, teacher_max, params);
+    }
+    for (int index = 0; index < TILE; index++) {
+        if (first + index * blockDim.x < row.end_group) push_group(stats, tile[index], params);
+    }
+}
+
+// First pass: the statistics of a thread's groups.
+__device__ __forceinline__ RowStats first_pass(const Row& row, const Params& params) {
+    RowStats stats = IDENTITY;
+#pragma unroll 1
+    for (unsigned first = row.first_group + threadIdx.x; first < row.end_group; first += TILE * blockDim.x) {
+        push_tile(stats, row, first, params);
+    }
+    return stats;
+}
+
+// What the second pass needs to know of its row.
+struct Finished {
+    Normalizer normalizer;
+    // Factors of e^(s - m_s) and of q - p, and what the label's entry is lowered by; NaN where the row is.
+    float plain_weight;
+    float difference_weight;
+    float label_weight;
+    // The column of the label, -1 if there is none.
+    int label;
+};
+
+// What the threads of a CTA share.
+struct Shared {
+    StatsExchange stats;
+    SumExchange sums;
+    FoldExchange fold;
+    Finished finished;
+    // The rest is the first thread's: rows that the sums of the terms are divided by, where the host does not know them;
+    // the label's logit; and the record of the present row, until its soft term is known.
+    float labelled_rows;
+    float soft_rows;
+    float label_logit;
+    RowRecord record;
+};
+
+__device__ __forceinline__ void count_rows(Shared& shared, const Params& params) {
+    bool is_needed = GRADIENT && params.is_mean;
+    float labelled_rows = is_needed ? float(max(count_labelled_rows(params), 1u)) : 1.0f;
+    if (threadIdx.x == 0) {
+        shared.labelled_rows = labelled_rows;
+        shared.soft_rows = is_needed && params.soft_only ? float(params.rows) : labelled_rows;
+    }
+}
+
+// By the first thread, once the statistics of the row are known: what the second pass needs, and the row's record but for
+// the soft term, in whose place stands a number that makes it NaN or infinite where it is, else 0.
+__device__ __forceinline__ void finish_row(const Row& row, const RowStats& stats, Shared& shared, const Params& params) {
+    const float infinity = __int_as_float(0x7f800000), nan = __int_as_float(0x7fc00000);
+    Role role = role_of(row.index, params);
+    bool is_nan = is_nonfinite(stats) || role.has_bad_label;
+
+    Finished finished = {finish(stats)};
+    float scale = params.row_grad_scale ? params.row_grad_scale[row.index] : 1.0f;
+    if (params.grad_scale) scale *= *params.grad_scale;
+    if (is_nan) scale = nan;
+    // A row without a label has no hard term, but the gradient of one that is NaN is NaN.
+    float hard = role.counts_hard || is_nan ? scale * params.hard_gradient / shared.labelled_rows : 0.0f;
+    finished.plain_weight = hard * finished.normalizer.student_factor;
+    finished.label_weight = hard;
+    finished.difference_weight = scale * params.soft_gradient / shared.soft_rows;
+    finished.label = role.label.is_class ? int(role.label.index) : -1;
+    shared.finished = finished;
+
+    RowRecord record = {0.0f, 0.0f, 0.0f, 0};
+    if (role.counts_hard) record.hard = is_nan ? nan : hard_term(stats, shared.label_logit);
+    if (role.counts_soft) record.soft = is_nan ? nan : stats.infinite_soft ? infinity : 0.0f;
+    if (!role.label.is_ignored && !role.has_bad_label) record.status |= STATUS_LABELLED;
+    if (role.counts_soft) record.status |= STATUS_SOFT;
+    if (is_nan) record.status |= STATUS_NONFINITE;
+    if (role.has_bad_label) record.status |= STATUS_BAD_LABEL;
+    shared.record = record;
+}
+
+__device__ __forceinline__ void write_record(unsigned row, RowRecord record, float divergence, const Params& params) {
+    if (record.status & STATUS_SOFT) record.soft += params.temperature_squared * divergence;
+    record.total = (HARD ? params.hard_weight * record.hard : 0.0f) + (SOFT ? params.soft_weight * record.soft : 0.0f);
+    params.records[row] = record;
+}
+
+// Zeros from a group on: padding, or all of a row that does not count, whatever it holds.
+__device__ __forceinline__ void clear_gradient(const Row& row, unsigned first_group, const Params& params) {
+    unsigned groups = groups_of(row.phase, params.gradient_cols);
+    unsigned stride = cluster_size() * blockDim.x;
+    for (unsigned group = first_group + cluster_rank() * blockDim.x + threadIdx.x; group < groups; group += stride) {
+        Columns columns = columns_of(group, row.phase, params.gradient_cols);
+        store_group(gradient_of(row.index, params), columns, Words<Gradient>{});
+    }
+}
+
+// Writes the gradient of a group, and returns what it adds to soft / T².
+__device__ __forceinline__ float finish_group(const Row& row, unsigned group, const Pair& pair, const Finished& finished,
+                                              const Params& params) {
+    const Normalizer& normalizer = finished.normalizer;
+    float gradient[GROUP], divergence[GROUP];
+    for (int index = 0; index < GROUP; index++) {
+        float student = element(pair.student, index) - normalizer.student_max;
+        Exponentials exponential = exponentials<false>(student, params);
+        gradient[index] = HARD ? finished.plain_weight * exponential.plain : 0.0f;
+        if (SOFT) {
+            float teacher = element(pair.teacher, index) - normalizer.teacher_max;
+            SoftElement soft = soft_element(normalizer, student, exponential.tempered, teacher, params);
+            gradient[index] += finished.difference_weight * soft.difference;
+            divergence[index] = soft.divergence;
+        }
+    }
+    if (GRADIENT) {
+        Columns columns = columns_of(group, row.phase, params.gradient_cols);
+        // Where in the group the label is, and where the padding begins.
+        unsigned label = finished.label - columns.first;
+        unsigned padding = params.vocab - columns.first;
+        if (label < GROUP || padding < GROUP) {
+            for (unsigned index = 0; index < GROUP; index++) {
+                if (HARD && index == label) gradient[index] -= finished.label_weight;
+                if (index >= padding) gradient[index] = 0.0f;
+            }
+        }
+        store_group(gradient_of(row.index, params), columns, words_of<Gradient>(gradient));
+    }
+    return SOFT ? sum_of(divergence) : 0.0f;
+}
+
+// Second pass: writes the gradient of a thread's groups, and returns their part of soft / T².
+__device__ __forceinline__ float second_pass(const Row& row, const Finished& finished, const Params& params) {
+    float divergence = 0.0f;
+    unsigned first = row.first_group + threadIdx.x;
+    unsigned count = first < row.end_group ? (row.end_group - first - 1) / blockDim.x + 1 : 0;
+#pragma unroll 1
+    for (unsigned index = 0; index < count; index++) {
+        unsigned group = first + (RESIDENCY == STREAM ? count - 1 - index : index) * blockDim.x;
+        Pair pair = RESIDENCY == STREAM ? load_pair(row, group, params) : kept_pair(group - row.first_group, params);
+        divergence += finish_group(row, group, pair, finished, params);
+    }
+    if (GRADIENT) clear_gradient(row, groups_of(row.phase, params.vocab), params);
+    return divergence;
+}
+
+// One row, by all threads of a cluster.
+__device__ __forceinline__ void distill_row(const Row& row, Shared& shared, const Params& params) {
+    bool writes_record = cluster_rank() == 0 && threadIdx.x == 0;
+    Role role = role_of(row.index, params);
+    if (!role.counts_hard && !role.counts_soft) {
+        if (GRADIENT) clear_gradient(row, 0, params);
+        if (writes_record) params.records[row.index] = RowRecord{0.0f, 0.0f, 0.0f, 0};
+        return;
+    }
+    // Before a gradient overwrites it: no CTA begins with that until all have met.
+    if (HARD && writes_record && role.label.is_class) {
+        shared.label_logit = to_float(student_of(row.index, params)[role.label.index]);
+    }
+    RowStats stats = merged_over_threads(first_pass(row, params), shared.stats, params);
+    if (threadIdx.x == 0) finish_row(row, stats, shared, params);
+    __syncthreads();
+    float divergence = 0.0f;
+    if (SOFT || GRADIENT) divergence = second_pass(row, shared.finished, params);
+    divergence = sum_over_threads(divergence, shared.sums);
+    if (writes_record) write_record(row.index, shared.record, divergence, params);
+}
+
+extern "C" __global__ void __launch_bounds__(32 * MOST_WARPS)
+distill(const __grid_constant__ Params params) {
+    __shared__ Shared shared;
+    unsigned clusters = gridDim.x / cluster_size();
+    count_rows(shared, params);
+    for (unsigned index = blockIdx.x / cluster_size(); index < params.rows; index += clusters) {
+        distill_row(row_of(index, params), shared, params);
+    }
+    // No CTA leaves while another may still read its shared memory.
+    meet_cluster();
+    if (cluster_rank() == 0 && comes_last(shared.fold, clusters, params)) fold_rows(shared.fold, params);
+}
