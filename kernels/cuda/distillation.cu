@@ -36,7 +36,7 @@ struct Totals;
 #include "fold.cuh"
 
 // Groups that a thread reads before it computes, so that as many loads are in flight.
-constexpr int TILE = WIDE ? 2 : 1;
+static constexpr int TILE = WIDE ? 2 : 1;
 
 // One row, and this CTA's share of its groups.
 struct Row {
@@ -69,6 +69,7 @@ extern __shared__ uint4 slots[];
 
 template <class Element>
 __device__ __forceinline__ void keep(unsigned slot, int plane, const Words<Element>& words, const Params& params) {
+#pragma unroll
     for (int word = 0; word < words.COUNT; word += 4) {
         slots[(plane + word / 4) * params.slots + slot] =
             make_uint4(words.word[word], words.word[word + 1], words.word[word + 2], words.word[word + 3]);
@@ -78,6 +79,7 @@ __device__ __forceinline__ void keep(unsigned slot, int plane, const Words<Eleme
 template <class Element>
 __device__ __forceinline__ Words<Element> kept(unsigned slot, int plane, const Params& params) {
     Words<Element> words;
+#pragma unroll
     for (int word = 0; word < words.COUNT; word += 4) {
         uint4 vector = slots[(plane + word / 4) * params.slots + slot];
         words.word[word] = vector.x;
@@ -94,7 +96,7 @@ struct Pair {
     Words<Teacher> teacher;
 };
 
-constexpr int TEACHER_PLANE = Words<Student>::COUNT / 4;
+static constexpr int TEACHER_PLANE = Words<Student>::COUNT / 4;
 
 __device__ __forceinline__ Pair load_pair(const Row& row, unsigned group, const Params& params) {
     Columns columns = columns_of(group, row.phase, params.vocab);
@@ -121,6 +123,7 @@ __device__ __forceinline__ bool has_infinite_soft(const Pair& pair) {
     // Few groups have masked logits at all.
     if (!is_masked(smallest(pair.student))) return false;
     bool found = false;
+#pragma unroll
     for (int index = 0; index < GROUP; index++) {
         found |= is_masked(element(pair.student, index)) && !is_masked(element(pair.teacher, index));
     }
@@ -137,6 +140,7 @@ __device__ __forceinline__ float sum_of(const float (&values)[GROUP]) {
 // Adds a group whose logits are not above the maxima.
 __device__ __forceinline__ void push_group(RowStats& stats, const Pair& pair, const Params& params) {
     float plain[GROUP], tempered[GROUP], teacher[GROUP];
+#pragma unroll
     for (int index = 0; index < GROUP; index++) {
         Exponentials student = exponentials<true>(element(pair.student, index) - stats.student_max, params);
         plain[index] = student.plain;
@@ -158,10 +162,12 @@ __device__ __forceinline__ void push_group(RowStats& stats, const Pair& pair, co
 __device__ __forceinline__ void push_tile(RowStats& stats, const Row& row, unsigned first, const Params& params) {
     Pair tile[TILE];
     float student_max = stats.student_max, teacher_max = stats.teacher_max;
+#pragma unroll
     for (int index = 0; index < TILE; index++) {
         unsigned group = first + index * blockDim.x;
         if (group < row.end_group) tile[index] = load_pair(row, group, params);
     }
+#pragma unroll
     for (int index = 0; index < TILE; index++) {
         unsigned group = first + index * blockDim.x;
         if (group < row.end_group) {
@@ -173,6 +179,7 @@ __device__ __forceinline__ void push_tile(RowStats& stats, const Row& row, unsig
     if (student_max > stats.student_max || teacher_max > stats.teacher_max) {
         stats = rebased(stats, student_max, teacher_max, params);
     }
+#pragma unroll
     for (int index = 0; index < TILE; index++) {
         if (first + index * blockDim.x < row.end_group) push_group(stats, tile[index], params);
     }
@@ -180,7 +187,7 @@ __device__ __forceinline__ void push_tile(RowStats& stats, const Row& row, unsig
 
 // First pass: the statistics of a thread's groups.
 __device__ __forceinline__ RowStats first_pass(const Row& row, const Params& params) {
-    RowStats stats = IDENTITY;
+    RowStats stats = identity();
 #pragma unroll 1
     for (unsigned first = row.first_group + threadIdx.x; first < row.end_group; first += TILE * blockDim.x) {
         push_tile(stats, row, first, params);
@@ -272,6 +279,7 @@ __device__ __forceinline__ float finish_group(const Row& row, unsigned group, co
                                               const Params& params) {
     const Normalizer& normalizer = finished.normalizer;
     float gradient[GROUP], divergence[GROUP];
+#pragma unroll
     for (int index = 0; index < GROUP; index++) {
         float student = element(pair.student, index) - normalizer.student_max;
         Exponentials exponential = exponentials<false>(student, params);
@@ -289,6 +297,7 @@ __device__ __forceinline__ float finish_group(const Row& row, unsigned group, co
         unsigned label = finished.label - columns.first;
         unsigned padding = params.vocab - columns.first;
         if (label < GROUP || padding < GROUP) {
+#pragma unroll
             for (unsigned index = 0; index < GROUP; index++) {
                 if (HARD && index == label) gradient[index] -= finished.label_weight;
                 if (index >= padding) gradient[index] = 0.0f;
@@ -305,6 +314,7 @@ __device__ __forceinline__ float second_pass(const Row& row, const Finished& fin
     unsigned first = row.first_group + threadIdx.x;
     unsigned count = first < row.end_group ? (row.end_group - first - 1) / blockDim.x + 1 : 0;
 #pragma unroll 1
+#pragma unroll
     for (unsigned index = 0; index < count; index++) {
         unsigned group = first + (RESIDENCY == STREAM ? count - 1 - index : index) * blockDim.x;
         Pair pair = RESIDENCY == STREAM ? load_pair(row, group, params) : kept_pair(group - row.first_group, params);

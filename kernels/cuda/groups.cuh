@@ -51,14 +51,17 @@ __device__ __forceinline__ Words<Element> load_group(const Element* row, Columns
     Words<Element> words;
     const Element* group = row + columns.first;
     if (WIDE && columns.are_whole()) {
+#pragma unroll
         for (int word = 0; word < words.COUNT; word += 4) {
             load_vector(words.word + word, reinterpret_cast<const unsigned*>(group) + word);
         }
         return words;
     }
     constexpr int PER_WORD = 4 / sizeof(Element);
+#pragma unroll
     for (int word = 0; word < words.COUNT; word++) {
         words.word[word] = 0;
+#pragma unroll
         for (int part = 0; part < PER_WORD; part++) {
             int place = word * PER_WORD + part;
             unsigned bits = columns.contain(place) ? group[place].bits : Element::MASKED_BITS;
@@ -76,11 +79,13 @@ __device__ __forceinline__ void store_group(Gradient* row, Columns columns, cons
         if constexpr (Words<Gradient>::COUNT == 2) {
             store_half_vector(address, words.word);
         } else {
+#pragma unroll
             for (int word = 0; word < words.COUNT; word += 4) store_vector(address + word, words.word + word);
         }
         return;
     }
     constexpr int PER_WORD = 4 / sizeof(Gradient);
+#pragma unroll
     for (int place = 0; place < GROUP; place++) {
         unsigned bits = words.word[place / PER_WORD] >> 16 * (place % PER_WORD);
         if (columns.contain(place)) group[place].bits = static_cast<Gradient::Bits>(bits);

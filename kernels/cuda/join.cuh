@@ -5,9 +5,9 @@
 // Who synchronises with whom: each function says where all threads of a CTA, or of a cluster, meet. What one meeting has
 // made readable is read before the next; only after that one is it written again.
 
-constexpr unsigned MOST_WARPS = 32;
-constexpr unsigned ALL_LANES = 0xffffffff;
-constexpr bool IS_CLUSTER = RESIDENCY == CLUSTER;
+static constexpr unsigned MOST_WARPS = 32;
+static constexpr unsigned ALL_LANES = 0xffffffff;
+static constexpr bool IS_CLUSTER = RESIDENCY == CLUSTER;
 
 __device__ __forceinline__ unsigned lane() { return threadIdx.x % 32; }
 __device__ __forceinline__ unsigned warp() { return threadIdx.x / 32; }
@@ -75,16 +75,17 @@ __device__ __forceinline__ RowStats merged_over_threads(RowStats part, StatsExch
     part = merged_over_lanes(part, params);
     if (lane() == 0) exchange.of_warp[warp()] = part;
     __syncthreads();
-    RowStats whole = IDENTITY;
+    RowStats whole = identity();
     if (warp() == 0) {
-        whole = merged_over_lanes(lane() < warps() ? exchange.of_warp[lane()] : IDENTITY, params);
+        whole = merged_over_lanes(lane() < warps() ? exchange.of_warp[lane()] : identity(), params);
         if (IS_CLUSTER && lane() == 0) exchange.of_cta = whole;
     }
     meet_cluster();
     if (IS_CLUSTER && warp() == 0) {
-        RowStats of_rank = IDENTITY;
+        RowStats of_rank = identity();
         if (lane() < cluster_size()) {
             unsigned* word = reinterpret_cast<unsigned*>(&of_rank);
+#pragma unroll
             for (int index = 0; index < int(sizeof(RowStats) / 4); index++) {
                 word[index] = load_remote(&exchange.of_cta, lane(), index);
             }

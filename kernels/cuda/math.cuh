@@ -1,7 +1,7 @@
 // The transcendental functions of the kernels: the twin of src/math.rs.
 
-constexpr float LOG2_E = 1.4426950408889634f;
-constexpr float LARGEST = 3.402823466e38f;
+static constexpr float LOG2_E = 1.4426950408889634f;
+static constexpr float LARGEST = 3.402823466e38f;
 
 // 2^x by the special-function unit: off by 2 units in the last place at most, exactly 1 at 0. Results below the smallest
 // normal number are 0.

@@ -50,10 +50,10 @@ struct Params {
 };
 
 // Bits of a row's status.
-constexpr unsigned STATUS_LABELLED = 1;   // its label is a class, or there are no labels
-constexpr unsigned STATUS_SOFT = 2;       // its soft term counts
-constexpr unsigned STATUS_NONFINITE = 4;  // the terms that count are NaN
-constexpr unsigned STATUS_BAD_LABEL = 8;  // its label is neither a class nor ignored: the row is NaN
+static constexpr unsigned STATUS_LABELLED = 1;   // its label is a class, or there are no labels
+static constexpr unsigned STATUS_SOFT = 2;       // its soft term counts
+static constexpr unsigned STATUS_NONFINITE = 4;  // the terms that count are NaN
+static constexpr unsigned STATUS_BAD_LABEL = 8;  // its label is neither a class nor ignored: the row is NaN
 
 // The terms of one row, before any reduction.
 struct __align__(16) RowRecord {
@@ -63,7 +63,7 @@ struct __align__(16) RowRecord {
     unsigned status;
 };
 
-constexpr unsigned NO_ROW = 0xffffffff;
+static constexpr unsigned NO_ROW = 0xffffffff;
 
 // The totals of the batch, and the ticket by which the last to finish is found.
 struct Totals {

@@ -6,7 +6,7 @@
 // * There is no f64: the logarithms are those of f32, to a unit in the last place.
 
 // A logit at or below this counts as -inf.
-constexpr float MASKED = -1e30f;
+static constexpr float MASKED = -1e30f;
 
 struct RowStats {
     float student_max;
@@ -19,7 +19,7 @@ struct RowStats {
 };
 
 // The statistics of no elements.
-constexpr RowStats IDENTITY = {MASKED, 0.0f, 0.0f, MASKED, 0.0f, 0};
+__device__ __forceinline__ RowStats identity() { return RowStats{MASKED, 0.0f, 0.0f, MASKED, 0.0f, 0}; }
 
 __device__ __forceinline__ bool is_masked(float logit) { return logit <= MASKED; }
 
@@ -90,7 +90,7 @@ __device__ __forceinline__ Normalizer finish(const RowStats& stats) {
 }
 
 // Where T is 1, 2 or 4 one exponential is a power of the other: SQUARINGS is 0, 1 or 2 then, else NO_SQUARINGS.
-constexpr int NO_SQUARINGS = 3;
+static constexpr int NO_SQUARINGS = 3;
 
 // Exponentials of a student logit less a reference.
 struct Exponentials {
@@ -107,6 +107,7 @@ __device__ __forceinline__ Exponentials exponentials(float shifted, const Params
     if (SOFT) result.tempered = exp2_special(shifted * params.temperature_exponent_scale);
     if (HARD && SOFT && SQUARINGS < NO_SQUARINGS) {
         result.plain = result.tempered;
+#pragma unroll
         for (int squaring = 0; squaring < SQUARINGS; squaring++) result.plain *= result.plain;
     } else if (HARD && SOFT && IN_POLYNOMIAL) {
         result.plain = exp2_polynomial(shifted * LOG2_E);

@@ -25,7 +25,7 @@ using Student = STUDENT_TYPE;
 using Teacher = TEACHER_TYPE;
 using Gradient = GRADIENT_TYPE;
 
-constexpr int GROUP = sizeof(Student) == 4 && (!SOFT || sizeof(Teacher) == 4) ? 4 : 8;
+static constexpr int GROUP = sizeof(Student) == 4 && (!SOFT || sizeof(Teacher) == 4) ? 4 : 8;
 
 template <class Element>
 struct Words {
@@ -68,8 +68,10 @@ template <class Element>
 __device__ __forceinline__ Words<Element> words_of(const float (&values)[GROUP]) {
     Words<Element> words;
     if constexpr (sizeof(Element) == 4) {
+#pragma unroll
         for (int index = 0; index < GROUP; index++) words.word[index] = __float_as_uint(values[index]);
     } else {
+#pragma unroll
         for (int index = 0; index < GROUP; index += 2) {
             words.word[index / 2] = pair_of(Element{}, values[index], values[index + 1]);
         }
