@@ -314,7 +314,6 @@ __device__ __forceinline__ float second_pass(const Row& row, const Finished& fin
     unsigned first = row.first_group + threadIdx.x;
     unsigned count = first < row.end_group ? (row.end_group - first - 1) / blockDim.x + 1 : 0;
 #pragma unroll 1
-#pragma unroll
     for (unsigned index = 0; index < count; index++) {
         unsigned group = first + (RESIDENCY == STREAM ? count - 1 - index : index) * blockDim.x;
         Pair pair = RESIDENCY == STREAM ? load_pair(row, group, params) : kept_pair(group - row.first_group, params);

@@ -102,6 +102,7 @@ PAIRWISE(smaller, Bf16, "min.bf16x2")
 template <class Element>
 __device__ __forceinline__ float largest(const Words<Element>& words) {
     unsigned word = words.word[0];
+#pragma unroll
     for (int index = 1; index < words.COUNT; index++) word = larger(Element{}, word, words.word[index]);
     if constexpr (sizeof(Element) == 4) return __uint_as_float(word);
     return fmaxf(to_float(Element{static_cast<unsigned short>(word)}),
@@ -112,6 +113,7 @@ __device__ __forceinline__ float largest(const Words<Element>& words) {
 template <class Element>
 __device__ __forceinline__ float smallest(const Words<Element>& words) {
     unsigned word = words.word[0];
+#pragma unroll
     for (int index = 1; index < words.COUNT; index++) word = smaller(Element{}, word, words.word[index]);
     if constexpr (sizeof(Element) == 4) return __uint_as_float(word);
     return fminf(to_float(Element{static_cast<unsigned short>(word)}),

@@ -21,6 +21,9 @@ pub mod nvrtc;
 #[doc(hidden)]
 pub mod params;
 pub mod plan;
+mod results;
 pub mod specialisation;
 
 pub use batch::{Batch, Labels, Matrix};
+#[doc(hidden)]
+pub use results::read;

@@ -30,7 +30,7 @@ impl Buffer {
     }
 
     /// The elements' bytes, one behind another.
-    #[cfg(feature = "wgpu")]
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::F32(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
@@ -40,7 +40,7 @@ impl Buffer {
     }
 
     /// As many elements of the same type, from bytes.
-    #[cfg(feature = "wgpu")]
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
     pub fn with_bytes(&self, bytes: &[u8]) -> Self {
         let halves = || bytes.as_chunks().0.iter().copied().map(u16::from_le_bytes);
         match self {

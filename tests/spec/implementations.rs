@@ -38,6 +38,8 @@ pub fn all() -> Vec<Implementation> {
     ];
     #[cfg(feature = "wgpu")]
     all.extend(crate::wgpu::device::all());
+    #[cfg(feature = "cuda")]
+    all.extend(crate::cuda::executed::all());
     all
 }
 

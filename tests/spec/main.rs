@@ -5,6 +5,8 @@
 
 mod case;
 mod contract;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod determinism;
 mod edges;
 mod errors;

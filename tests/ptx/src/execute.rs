@@ -17,8 +17,8 @@ enum Next {
     Ends(u32),
     /// The following one, once others have come.
     Blocks(State),
-    /// The same one, once the lanes of a mask are there.
-    Needs(u32),
+    /// The same one, once other lanes are there.
+    Needs,
 }
 
 impl Machine<'_> {
@@ -85,7 +85,7 @@ impl Machine<'_> {
                 group.place += 1;
                 warp.state = state;
             }
-            Next::Needs(_) => group.waits = true,
+            Next::Needs => group.waits = true,
             Next::Branches(target, mask) if mask == group.mask => group.place = target,
             Next::Branches(_, 0) => group.place += 1,
             Next::Branches(target, mask) => {
@@ -137,16 +137,16 @@ impl Machine<'_> {
                 history.pass_fence(self.clock, warp.index, active);
                 Ok(Next::Follows)
             }
-            Action::Barrier if needs_others(warp, active) => Ok(Next::Needs(warp.live)),
+            Action::Barrier if needs_others(warp, active) => Ok(Next::Needs),
             Action::Barrier => whole_warp(warp).map(|()| Next::Blocks(State::AtBarrier(None))),
-            Action::CountingBarrier { .. } if needs_others(warp, active) => Ok(Next::Needs(warp.live)),
+            Action::CountingBarrier { .. } if needs_others(warp, active) => Ok(Next::Needs),
             Action::CountingBarrier { result, predicate, negated } => {
                 whole_warp(warp)?;
                 let value = warp.registers.read_predicate(*predicate, active);
                 cluster[cta].counted += (if *negated { !value } else { value } & active).count_ones();
                 Ok(Next::Blocks(State::AtBarrier(Some(*result))))
             }
-            Action::ClusterArrive | Action::ClusterWait if needs_others(warp, active) => Ok(Next::Needs(warp.live)),
+            Action::ClusterArrive | Action::ClusterWait if needs_others(warp, active) => Ok(Next::Needs),
             Action::ClusterArrive => {
                 whole_warp(warp)?;
                 warp.cluster_arrivals += 1;
@@ -154,15 +154,15 @@ impl Machine<'_> {
             }
             Action::ClusterWait => Ok(Next::Blocks(State::AtClusterWait)),
             Action::Shuffle { d, a, lane, clamp, mask, mode } => {
-                if let Some(needs) = missing(warp, *mask, active)? {
-                    return Ok(Next::Needs(needs));
+                if needs_members(warp, *mask, active)? {
+                    return Ok(Next::Needs);
                 }
                 shuffle(&mut warp.registers, active, [*d, *a, *lane, *clamp], *mode);
                 Ok(Next::Follows)
             }
             Action::Vote { result, predicate, negated, mask, mode } => {
-                if let Some(needs) = missing(warp, *mask, active)? {
-                    return Ok(Next::Needs(needs));
+                if needs_members(warp, *mask, active)? {
+                    return Ok(Next::Needs);
                 }
                 vote(&mut warp.registers, active, *result, (*predicate, *negated), *mode);
                 Ok(Next::Follows)
@@ -367,14 +367,14 @@ fn whole_warp(warp: &Warp) -> Result<(), FaultKind> {
     if warp.live == u32::MAX { Ok(()) } else { Err(FaultKind::Abandoned) }
 }
 
-/// The lanes of a member mask that are not there yet, if any. A lane must name itself, and none that has ended.
-fn missing(warp: &mut Warp, mask: usize, active: u32) -> Result<Option<u32>, FaultKind> {
+/// Whether lanes of a member mask are not there yet. A lane must name itself, and none that has ended.
+fn needs_members(warp: &mut Warp, mask: usize, active: u32) -> Result<bool, FaultKind> {
     let masks = warp.registers.read::<u32>(mask, active);
     let members = lanes(active).map(|lane| masks[lane]).fold(0, |all, mask| all | mask);
     if members & !warp.live != 0 || active & !members != 0 || lanes(active).any(|lane| masks[lane] != members) {
         return Err(FaultKind::Divergent { missing: (members & !warp.live) | (active & !members) });
     }
-    Ok((members & !active != 0).then_some(members))
+    Ok(members & !active != 0)
 }
 
 /// `clamp` holds the clamp in its low 5 bits and the mask of segments in bits 8 to 12.

@@ -13,7 +13,7 @@ pub(crate) struct Names {
     pub(crate) registers: Registers,
     /// Declared registers, innermost scope last.
     pub(crate) scopes: Vec<HashMap<String, Register>>,
-    literals: HashMap<(bool, u64), Register>,
+    pub(crate) literals: HashMap<(bool, u64), Register>,
     /// Special registers, to be filled when a warp starts.
     pub(crate) special: HashMap<String, usize>,
     /// Addresses of parameters and of variables in shared memory.

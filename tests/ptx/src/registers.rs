@@ -71,14 +71,6 @@ impl<R: Raw> File<R> {
         self.lanes[register] = [value; LANES];
         self.written[register] = u32::MAX;
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.lanes.len()
-    }
-
-    pub(crate) fn get(&self, register: usize) -> &[R; LANES] {
-        &self.lanes[register]
-    }
 }
 
 /// All registers of a warp.

@@ -1,0 +1,5 @@
+//! The CUDA kernels, whose PTX is executed on the CPU: as implementations of the specification, and what is peculiar to
+//! them.
+
+pub mod executed;
+pub mod kernels;
