@@ -229,35 +229,42 @@ __device__ __forceinline__ void count_rows(Shared& shared, const Params& params)
     }
 }
 
-// By the first thread, once the statistics of the row are known: what the second pass needs, and the row's record but for
-// the soft term, in whose place stands a number that makes it NaN or infinite where it is, else 0.
-__device__ __forceinline__ void finish_row(const Row& row, const RowStats& stats, Shared& shared, const Params& params) {
-    const float infinity = __int_as_float(0x7f800000), nan = __int_as_float(0x7fc00000);
-    Role role = role_of(row.index, params);
-    bool is_nan = is_nonfinite(stats) || role.has_bad_label;
+__device__ __forceinline__ bool is_nan_row(const Role& role, const RowStats& stats) {
+    return role.has_bad_label || is_nonfinite(stats);
+}
 
+// By the first thread of each CTA, once the statistics of the row are known.
+__device__ __forceinline__ Finished finish_row(unsigned row, const Role& role, const RowStats& stats, const Shared& shared,
+                                               const Params& params) {
+    bool is_nan = is_nan_row(role, stats);
     Finished finished = {finish(stats)};
-    float scale = params.row_grad_scale ? params.row_grad_scale[row.index] : 1.0f;
+    float scale = params.row_grad_scale ? params.row_grad_scale[row] : 1.0f;
     if (params.grad_scale) scale *= *params.grad_scale;
-    if (is_nan) scale = nan;
+    if (is_nan) scale = NOT_A_NUMBER;
     // A row without a label has no hard term, but the gradient of one that is NaN is NaN.
     float hard = role.counts_hard || is_nan ? scale * params.hard_gradient / shared.labelled_rows : 0.0f;
     finished.plain_weight = hard * finished.normalizer.student_factor;
     finished.label_weight = hard;
     finished.difference_weight = scale * params.soft_gradient / shared.soft_rows;
     finished.label = role.label.is_class ? int(role.label.index) : -1;
-    shared.finished = finished;
+    return finished;
+}
 
+// By the first thread of the cluster: the row's record but for the soft term, in whose place stands what it is if it is
+// NaN or infinite, else 0.
+__device__ __forceinline__ RowRecord begin_record(const Role& role, const RowStats& stats, float label_logit) {
+    bool is_nan = is_nan_row(role, stats);
     RowRecord record = {0.0f, 0.0f, 0.0f, 0};
-    if (role.counts_hard) record.hard = is_nan ? nan : hard_term(stats, shared.label_logit);
-    if (role.counts_soft) record.soft = is_nan ? nan : stats.infinite_soft ? infinity : 0.0f;
+    if (role.counts_hard) record.hard = is_nan ? NOT_A_NUMBER : hard_term(stats, label_logit);
+    if (role.counts_soft) record.soft = is_nan ? NOT_A_NUMBER : stats.infinite_soft ? INFINITE : 0.0f;
     if (!role.label.is_ignored && !role.has_bad_label) record.status |= STATUS_LABELLED;
     if (role.counts_soft) record.status |= STATUS_SOFT;
     if (is_nan) record.status |= STATUS_NONFINITE;
     if (role.has_bad_label) record.status |= STATUS_BAD_LABEL;
-    shared.record = record;
+    return record;
 }
 
+// By the first thread of the cluster, once the soft term is known too.
 __device__ __forceinline__ void write_record(unsigned row, RowRecord record, float divergence, const Params& params) {
     if (record.status & STATUS_SOFT) record.soft += params.temperature_squared * divergence;
     record.total = (HARD ? params.hard_weight * record.hard : 0.0f) + (SOFT ? params.soft_weight * record.soft : 0.0f);
@@ -333,11 +340,16 @@ __device__ __forceinline__ void distill_row(const Row& row, Shared& shared, cons
         return;
     }
     // Before a gradient overwrites it: no CTA begins with that until all have met.
-    if (HARD && writes_record && role.label.is_class) {
-        shared.label_logit = to_float(student_of(row.index, params)[role.label.index]);
+    if (HARD && writes_record) {
+        const Student* student = student_of(row.index, params);
+        shared.label_logit = role.label.is_class ? to_float(student[role.label.index]) : MASKED;
     }
     RowStats stats = merged_over_threads(first_pass(row, params), shared.stats, params);
-    if (threadIdx.x == 0) finish_row(row, stats, shared, params);
+    if (threadIdx.x == 0) {
+        role = role_of(row.index, params);
+        shared.finished = finish_row(row.index, role, stats, shared, params);
+        if (writes_record) shared.record = begin_record(role, stats, shared.label_logit);
+    }
     __syncthreads();
     float divergence = 0.0f;
     if (SOFT || GRADIENT) divergence = second_pass(row, shared.finished, params);

@@ -2,6 +2,8 @@
 
 static constexpr float LOG2_E = 1.4426950408889634f;
 static constexpr float LARGEST = 3.402823466e38f;
+#define INFINITE __int_as_float(0x7f800000)
+#define NOT_A_NUMBER __int_as_float(0x7fc00000)
 
 // 2^x by the special-function unit: off by 2 units in the last place at most, exactly 1 at 0. Results below the smallest
 // normal number are 0.

@@ -51,7 +51,7 @@ __device__ __forceinline__ RowStats rebased(RowStats stats, float student_max, f
     return stats;
 }
 
-__device__ __forceinline__ bool is_sum(float sum) { return sum < __int_as_float(0x7f800000); }
+__device__ __forceinline__ bool is_sum(float sum) { return sum < INFINITE; }
 
 // Whether the row's loss is NaN: it holds NaN or +inf, or a matrix that was read is masked throughout.
 __device__ __forceinline__ bool is_nonfinite(const RowStats& stats) {
@@ -62,7 +62,7 @@ __device__ __forceinline__ bool is_nonfinite(const RowStats& stats) {
 
 // The hard term logsumexp(s) - s[y], given the student logit of the label; +inf if that logit is masked.
 __device__ __forceinline__ float hard_term(const RowStats& stats, float label_logit) {
-    if (is_masked(label_logit)) return __int_as_float(0x7f800000);
+    if (is_masked(label_logit)) return INFINITE;
     return logf(stats.student_sum) + (stats.student_max - label_logit);
 }
 
@@ -131,8 +131,8 @@ __device__ __forceinline__ SoftElement soft_element(
     float q = student_tempered * normalizer.student_tempered_factor;
     float p = exp2_special(teacher * params.temperature_exponent_scale) * normalizer.teacher_tempered_factor;
     float y = normalizer.log_ratio - (teacher - student) * params.temperature_reciprocal;
-    // Where the teacher is masked p is 0 and y infinite, or NaN if both are: any number makes p · y 0.
-    y = fminf(y, LARGEST);
+    // Where a logit is masked y is infinite, and NaN where both are: any number makes p · y 0 where p is.
+    y = fmaxf(fminf(y, LARGEST), -LARGEST);
 
     float curvature = phi(y);
     bool near = fabsf(y) < 0.5f;
