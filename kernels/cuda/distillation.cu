@@ -35,8 +35,9 @@ struct Totals;
 #include "join.cuh"
 #include "fold.cuh"
 
-// Groups that a thread reads before it computes, so that as many loads are in flight.
-static constexpr int TILE = WIDE ? 2 : 1;
+// Groups that a thread reads before it computes, so that as many loads are in flight: two where registers allow it.
+static constexpr bool HAS_POLYNOMIAL = HARD && SOFT && SQUARINGS == NO_SQUARINGS;
+static constexpr int TILE = WIDE && !HAS_POLYNOMIAL ? 2 : 1;
 
 // One row, and this CTA's share of its groups.
 struct Row {
@@ -212,20 +213,21 @@ struct Shared {
     SumExchange sums;
     FoldExchange fold;
     Finished finished;
-    // The rest is the first thread's: rows that the sums of the terms are divided by, where the host does not know them;
-    // the label's logit; and the record of the present row, until its soft term is known.
-    float labelled_rows;
-    float soft_rows;
+    // The rest is the first thread's: what a row's terms weigh in the mean, where the host does not know how many rows
+    // count; the label's logit; and the record of the present row, until its soft term is known.
+    float hard_share;
+    float soft_share;
     float label_logit;
     RowRecord record;
 };
 
 __device__ __forceinline__ void count_rows(Shared& shared, const Params& params) {
     bool is_needed = GRADIENT && params.is_mean;
-    float labelled_rows = is_needed ? float(max(count_labelled_rows(params), 1u)) : 1.0f;
+    unsigned labelled_rows = is_needed ? count_labelled_rows(params) : 1;
+    unsigned soft_rows = is_needed && params.soft_only ? params.rows : labelled_rows;
     if (threadIdx.x == 0) {
-        shared.labelled_rows = labelled_rows;
-        shared.soft_rows = is_needed && params.soft_only ? float(params.rows) : labelled_rows;
+        shared.hard_share = 1.0f / float(max(labelled_rows, 1u));
+        shared.soft_share = 1.0f / float(max(soft_rows, 1u));
     }
 }
 
@@ -242,10 +244,10 @@ __device__ __forceinline__ Finished finish_row(unsigned row, const Role& role, c
     if (params.grad_scale) scale *= *params.grad_scale;
     if (is_nan) scale = NOT_A_NUMBER;
     // A row without a label has no hard term, but the gradient of one that is NaN is NaN.
-    float hard = role.counts_hard || is_nan ? scale * params.hard_gradient / shared.labelled_rows : 0.0f;
+    float hard = role.counts_hard || is_nan ? scale * params.hard_gradient * shared.hard_share : 0.0f;
     finished.plain_weight = hard * finished.normalizer.student_factor;
     finished.label_weight = hard;
-    finished.difference_weight = scale * params.soft_gradient / shared.soft_rows;
+    finished.difference_weight = scale * params.soft_gradient * shared.soft_share;
     finished.label = role.label.is_class ? int(role.label.index) : -1;
     return finished;
 }

@@ -84,7 +84,7 @@ __device__ __forceinline__ Normalizer finish(const RowStats& stats) {
     if (SOFT) {
         normalizer.student_tempered_factor = 1.0f / student;
         normalizer.teacher_tempered_factor = 1.0f / teacher;
-        normalizer.log_ratio = log1pf((teacher - student) / student);
+        normalizer.log_ratio = log1pf((teacher - student) * normalizer.student_tempered_factor);
     }
     return normalizer;
 }
