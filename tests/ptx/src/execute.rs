@@ -205,6 +205,8 @@ impl Machine<'_> {
         let own = cluster[cta].position.cta;
         let mut loaded = [[0u64; LANES]; 4];
         let mut previous = None;
+        // Lanes for which a register's part of the vector has never been written.
+        let mut unwritten = [0u32; 4];
         for lane in lanes(active) {
             let address = addresses[lane].wrapping_add_signed(transfer.offset);
             let accessor = warp.accessor(lane);
@@ -234,14 +236,21 @@ impl Machine<'_> {
                     previous = Some(address);
                     allocation.read(offset, size, visible)?
                 }
-                Space::Shared => cluster[cta].shared.read(address, size, accessor)?,
+                Space::Shared => {
+                    let (bytes, words) = cluster[cta].shared.read(address, size, accessor)?;
+                    for (index, lanes) in unwritten.iter_mut().enumerate().take(count) {
+                        let in_words = ((1u64 << element.div_ceil(4)) - 1) as u32;
+                        *lanes |= u32::from(words >> (index * element / 4) & in_words != 0) << lane;
+                    }
+                    bytes
+                }
                 Space::Cluster => {
                     let rank = (address >> RANK_SHIFT) as u32;
                     let target = rank.checked_sub(1).and_then(|rank| cluster.get_mut(rank as usize));
                     let target = target.ok_or(FaultKind::Gone { rank })?;
                     let address = address & ((1 << RANK_SHIFT) - 1);
                     if target.position.cta == own {
-                        target.shared.read(address, size, accessor)?
+                        target.shared.read(address, size, accessor)?.0
                     } else if target.is_running() {
                         target.shared.read_remotely(address, size, accessor)?
                     } else {
@@ -253,12 +262,13 @@ impl Machine<'_> {
                 loaded[index][lane] = widened(bytes, transfer.signed);
             }
         }
-        for (values, register) in loaded.iter().zip(&transfer.registers) {
+        for ((values, register), unwritten) in loaded.iter().zip(&transfer.registers).zip(unwritten) {
             match *register {
                 Register::Narrow(register) => warp.registers.write(register, active, values.map(|value| value as u32)),
                 Register::Wide(register) => warp.registers.write(register, active, *values),
                 Register::Predicate(_) => {}
             }
+            warp.registers.forget(*register, unwritten);
         }
         Ok(Next::Follows)
     }

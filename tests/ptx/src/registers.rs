@@ -137,6 +137,15 @@ impl Registers {
         }
     }
 
+    /// Makes lanes of a register as if they had never been written.
+    pub(crate) fn forget(&mut self, register: Register, mask: u32) {
+        match register {
+            Register::Narrow(register) => self.narrow.written[register] &= !mask,
+            Register::Wide(register) => self.wide.written[register] &= !mask,
+            Register::Predicate(register) => self.predicates_written[register] &= !mask,
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn read_predicate(&mut self, register: usize, mask: u32) -> u32 {
         if mask & !self.predicates_written[register] != 0 {

@@ -65,13 +65,16 @@ impl Shared {
         Ok(address as usize)
     }
 
-    /// A read by a thread of the CTA.
-    pub(crate) fn read(&mut self, address: u64, bytes: usize, accessor: Accessor) -> Result<&[u8], FaultKind> {
+    /// A read by a thread of the CTA, and the words of it that nobody has written. Some may be: compilers read a vector
+    /// for the sake of three of its four words. But not all.
+    pub(crate) fn read(&mut self, address: u64, bytes: usize, accessor: Accessor) -> Result<(&[u8], u32), FaultKind> {
         let start = self.check(address, bytes)?;
-        for word in &mut self.words[start / 4..(start + bytes).div_ceil(4)] {
-            if !word.is_written {
-                return Err(uninitialised(start, bytes));
-            }
+        let words = &mut self.words[start / 4..(start + bytes).div_ceil(4)];
+        let unwritten = words.iter().rev().fold(0, |bits, word| bits << 1 | u32::from(!word.is_written));
+        if unwritten.count_ones() as usize == words.len() {
+            return Err(uninitialised(start, bytes));
+        }
+        for word in words.iter_mut().filter(|word| word.is_written) {
             if word.written_at == accessor.barriers && word.writer != accessor.thread {
                 return Err(race(start, word.writer));
             }
@@ -79,7 +82,7 @@ impl Shared {
             word.reader = if is_first { accessor.thread } else { SEVERAL };
             word.read_at = accessor.barriers;
         }
-        Ok(&self.bytes[start..start + bytes])
+        Ok((&self.bytes[start..start + bytes], unwritten))
     }
 
     /// A read by a thread of another CTA of the cluster.

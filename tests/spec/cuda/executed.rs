@@ -4,7 +4,7 @@ use kdloss::cuda::params::{Params, RowRecord, Totals};
 use kdloss::cuda::plan::{self, DeviceLimits, Plan, Problem, STATIC_SHARED};
 use kdloss::cuda::specialisation::{KERNEL, Residency};
 use kdloss::cuda::{Batch, Labels, Matrix};
-use kdloss::{Error, LossValue, Result, RowLoss};
+use kdloss::{Error, LossValue, Result};
 use ptx::{Access, Buffer, Fault, Launch, Memory, Options, Report, launch};
 
 use crate::case::{Case, LabelVec, Layout, Table};
@@ -20,6 +20,8 @@ pub struct Gpu {
     /// Threads of a CTA; `None` for as many as the plan says.
     pub threads: Option<u32>,
     pub seed: u64,
+    /// Whether approximations are off by up to 2 units in the last place.
+    pub noise: bool,
     /// Bytes by which matrices start behind a multiple of 256: student, teacher, gradient.
     pub misalignment: [usize; 3],
     pub edit: Edit,
@@ -28,7 +30,7 @@ pub struct Gpu {
 impl Gpu {
     pub fn new(residency: Residency) -> Self {
         let cluster = if residency == Residency::Cluster { 3 } else { 1 };
-        Self { residency, cluster, threads: None, seed: 1, misalignment: [0; 3], edit: Edit::default() }
+        Self { residency, cluster, threads: None, seed: 1, noise: true, misalignment: [0; 3], edit: Edit::default() }
     }
 
     pub fn name(&self) -> &'static str {
@@ -66,7 +68,6 @@ pub struct Run {
     pub plan: Plan,
     pub report: std::result::Result<Report, Fault>,
     pub student: Buffer,
-    pub teacher: Option<Buffer>,
     pub gradient: Option<Buffer>,
     records: Buffer,
     totals: Buffer,
@@ -144,7 +145,8 @@ pub fn execute(gpu: &Gpu, case: &Case, target: Target) -> Result<Run> {
             let found = bytes.len() / if is_wide { 8 } else { 4 };
             return Err(Error::RowCountMismatch { part: "labels", expected: rows, found });
         }
-        let address = { let buffer = memory.allocate("labels", &bytes, Access::Read, 0); memory.address(buffer) };
+        let buffer = memory.allocate("labels", &bytes, Access::Read, 0);
+        let address = memory.address(buffer);
         batch = batch.with_labels(if is_wide { Labels::i64(address) } else { Labels::i32(address) });
     }
     if let Some(vocab) = case.vocab {
@@ -171,7 +173,7 @@ pub fn execute(gpu: &Gpu, case: &Case, target: Target) -> Result<Run> {
     params.totals = memory.address(totals);
     params.slots = plan.slots;
     let report = launch_plan(gpu, &plan, &params, &mut memory);
-    Ok(Run { memory, plan, report, student, teacher, gradient: separate, records, totals })
+    Ok(Run { memory, plan, report, student, gradient: separate, records, totals })
 }
 
 fn launch_plan(gpu: &Gpu, plan: &Plan, params: &Params, memory: &mut Memory) -> std::result::Result<Report, Fault> {
@@ -185,7 +187,7 @@ fn launch_plan(gpu: &Gpu, plan: &Plan, params: &Params, memory: &mut Memory) -> 
             dynamic_shared_bytes: plan.shared_bytes as usize,
             parameters: bytemuck::bytes_of(params),
         };
-        launch(kernel, &shape, memory, &Options { seed: gpu.seed, noise: true, ..Options::default() })
+        launch(kernel, &shape, memory, &Options { seed: gpu.seed, noise: gpu.noise, ..Options::default() })
     })
 }
 

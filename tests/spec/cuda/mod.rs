@@ -1,5 +1,8 @@
 //! The CUDA kernels, whose PTX is executed on the CPU: as implementations of the specification, and what is peculiar to
 //! them.
 
+mod counts;
 pub mod executed;
 pub mod kernels;
+mod schedules;
+mod twins;
