@@ -33,6 +33,8 @@
 //! * [`cpu`] computes it. [`mod@reference`] is the scalar `f64` oracle that every implementation is tested against.
 #![cfg_attr(feature = "wgpu", doc = "* [`wgpu`] computes it on any GPU, by WGSL kernels.")]
 #![cfg_attr(not(feature = "wgpu"), doc = "* `wgpu` (a feature) computes it on any GPU, by WGSL kernels.")]
+#![cfg_attr(feature = "cuda", doc = "* [`cuda`] holds the CUDA kernels, which it cannot launch yet.")]
+#![cfg_attr(not(feature = "cuda"), doc = "* `cuda` (a feature) holds the CUDA kernels, which it cannot launch yet.")]
 #![cfg_attr(feature = "candle", doc = "* [`candle`] is the loss as an operation on candle's tensors.")]
 #![cfg_attr(not(feature = "candle"), doc = "* `candle` (a feature) is the loss as an operation on candle's tensors.")]
 //! * [`row_stats`] is the mathematics: a monoid of row statistics, and one formula per element.
@@ -60,7 +62,7 @@
 //! # Features
 //!
 //! None is on by default; the CPU path and the reference are always there. `wgpu` adds the WGSL kernels on Vulkan, Metal and
-//! Direct3D 12, `wgpu-gles` OpenGL beside them, `candle` the candle front end, and `cli` the `kdloss` program.
+//! Direct3D 12, `wgpu-gles` OpenGL beside them, `cuda` the CUDA kernels, `candle` the candle front end, and `cli` the `kdloss` program.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

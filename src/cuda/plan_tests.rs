@@ -30,11 +30,32 @@ fn summary(architecture: u32, vocab: u32, dtype: DType) -> String {
 }
 
 #[test]
-fn print_plans() {
-    for vocab in [32_000, 50_257, 128_256, 151_936, 262_144] { for dtype in [F32, Bf16] {
-        println!("        ({vocab}, {dtype:?}, {:?}),", GPUS.map(|gpu| summary(gpu.0, vocab, dtype)));
-    } }
-    panic!()
+fn every_width_type_and_gpu_has_its_plan() {
+    #[rustfmt::skip]
+    let table = [
+        // Llama 2: a pair of bf16 rows is 125 KiB. An H100 shares it out, so that three CTAs overlap.
+        (32_000, F32, ["S1 512x2", "S1 512x2", "S1 512x2", "C3 512x2", "C3 512x2", "C6 256x2"]),
+        (32_000, Bf16, ["B1 512x1", "S1 512x2", "S1 512x2", "C2 256x3", "C2 256x3", "C3 256x2"]),
+        // GPT-2.
+        (50_257, F32, ["S1 512x2", "S1 512x2", "S1 512x2", "C4 512x2", "C4 512x2", "C5 512x1"]),
+        (50_257, Bf16, ["S1 512x2", "S1 512x2", "S1 512x2", "C2 512x2", "C2 512x2", "C5 256x2"]),
+        // Llama 3.
+        (128_256, F32, ["S1 512x2", "S1 512x2", "S1 512x2", "C5 1024x1", "C5 1024x1", "S1 512x2"]),
+        (128_256, Bf16, ["S1 512x2", "S1 512x2", "S1 512x2", "C5 512x2", "C5 512x2", "C6 512x1"]),
+        // Qwen 2.5: 594 KiB in bf16, 1187 KiB in f32.
+        (151_936, F32, ["S1 512x2", "S1 512x2", "S1 512x2", "C6 1024x1", "C6 1024x1", "S1 512x2"]),
+        (151_936, Bf16, ["S1 512x2", "S1 512x2", "S1 512x2", "C6 512x2", "C6 512x2", "C7 512x1"]),
+        // Gemma 3: 2 MiB in f32, more than the 1816 KiB of eight CTAs.
+        (262_144, F32, ["S1 512x2", "S1 512x2", "S1 512x2", "S1 512x2", "S1 512x2", "S1 512x2"]),
+        (262_144, Bf16, ["S1 512x2", "S1 512x2", "S1 512x2", "C5 1024x1", "C5 1024x1", "S1 512x2"]),
+    ];
+    for (vocab, dtype, plans) in table {
+        for (gpu, want) in GPUS.into_iter().zip(plans) {
+            assert_eq!(summary(gpu.0, vocab, dtype), want, "sm_{} {vocab} {dtype}", gpu.0);
+        }
+    }
+    // f16 is as wide as bf16.
+    assert_eq!(summary(90, 151_936, F16), summary(90, 151_936, Bf16));
 }
 
 /// Every plan of the table, and of widths and types beyond it.

@@ -16,7 +16,8 @@ pub fn read(loss: &DistillationLoss, vocab: usize, totals: &Totals, records: &[R
         let (row, label) = (totals.bad_label_row as usize, totals.bad_label);
         return Err(Error::LabelOutOfRange { row, label, vocab, ignore_index: loss.ignore_index });
     }
-    let rows = records.iter().map(|record| RowLoss::new(loss, f64::from(record.hard), f64::from(record.soft))).collect();
+    let rows =
+        records.iter().map(|record| RowLoss::new(loss, f64::from(record.hard), f64::from(record.soft))).collect();
     let checked = Checked {
         rows: records.len(),
         vocab,

@@ -180,9 +180,8 @@ mod tests {
 
     #[test]
     fn powers_are_used_where_the_temperature_is_one() {
-        let terms = |alpha, temperature| {
-            Terms::of(&DistillationLoss::new().with_alpha(alpha).with_temperature(temperature))
-        };
+        let terms =
+            |alpha, temperature| Terms::of(&DistillationLoss::new().with_alpha(alpha).with_temperature(temperature));
         assert_eq!([1.0, 2.0, 4.0].map(|t| terms(0.5, t)), [0, 1, 2].map(Terms::BothBySquaring));
         assert_eq!([0.5, 2.000_001, 8.0].map(|t| terms(0.5, t)), [Terms::Both; 3]);
         assert_eq!((terms(1.0, 2.0), terms(0.0, 2.0)), (Terms::Hard, Terms::Soft));

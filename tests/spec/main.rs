@@ -17,5 +17,7 @@ mod implementations;
 mod properties;
 mod row_stats;
 mod scripts;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod trials;
 #[cfg(feature = "wgpu")]
 mod wgpu;

@@ -1,6 +1,7 @@
 //! What is done to kdloss beside building it: `cargo xtask test` proves everything, `cargo xtask fuzz` looks for crashes.
 
 mod commands;
+mod cuda;
 mod fuzz;
 mod mesa;
 mod test;
@@ -20,7 +21,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Formatting, lints and documentation for each set of features, all tests, the tests again under AddressSanitizer,
-    /// and the example. Installs Mesa's software Vulkan and OpenGL drivers with apt where they are missing and it may. Stops at the first failure; a step that cannot run is a failure.
+    /// and the example. Installs Mesa's software Vulkan and OpenGL drivers with apt where they are missing and it may, and
+    /// fetches NVIDIA's compilers into target/ with pip. Stops at the first failure; with CI set, a step that cannot run
+    /// is a failure too.
     Test,
     /// Feeds generated files and arguments to `kdloss eval`, under AddressSanitizer. Installs cargo-fuzz into target/ if
     /// it is missing.

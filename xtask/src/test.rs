@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::commands::{Result, cargo, run};
-use crate::mesa;
+use crate::{cuda, mesa};
 
 /// Each set of features that is built by itself.
-const FEATURE_SETS: [&str; 6] = ["", "candle", "cli", "wgpu", "cli,wgpu", "candle,cli,wgpu-gles"];
+const FEATURE_SETS: [&str; 7] = ["", "candle", "cli", "cuda", "wgpu", "cli,wgpu", "candle,cli,cuda,wgpu-gles"];
 
 /// Where AddressSanitizer and its runtime are known to work with the stable compiler.
 const SANITIZER_TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -15,13 +15,14 @@ const SANITIZER_TARGET: &str = "x86_64-unknown-linux-gnu";
 pub(crate) fn run_all() -> Result<()> {
     let mut times = Times::default();
     times.step("software graphics drivers", mesa::provide)?;
+    times.step("NVIDIA's compilers", cuda::provide)?;
     times.step("formatting", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
     for features in FEATURE_SETS {
         times.step(&format!("lints, features [{features}]"), || lint(features))?;
     }
     times.step("documentation", document)?;
     times.step("tests, no features", || run(&mut cargo(&["test", "--lib", "--test", "spec"])))?;
-    times.step("tests, all features", || run(&mut cargo(&["test", "--workspace", "--all-features"])))?;
+    times.step("tests, all features", test_all_features)?;
     times.step("tests under AddressSanitizer", test_sanitized)?;
     times.step("the digits example", || {
         let picture = "target/xtask-distill_digits.png";
@@ -38,6 +39,17 @@ fn lint(features: &str) -> Result<()> {
 
 fn document() -> Result<()> {
     run(cargo(&["doc", "--workspace", "--all-features", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The whole workspace. NVIDIA's compilers are named to the tests where they are; the environment may name others.
+fn test_all_features() -> Result<()> {
+    let mut command = cargo(&["test", "--workspace", "--all-features"]);
+    for (variable, path) in cuda::tools() {
+        if path.exists() && std::env::var_os(variable).is_none() {
+            command.env(variable, path);
+        }
+    }
+    run(&mut command)
 }
 
 /// The unsafe parts (instruction sets, memory-mapped files) where memory errors are fatal. The WGSL backend has none, and

@@ -34,9 +34,8 @@ pub(crate) fn map3<A: Number, B: Number, C: Number, D: Number>(
     Box::new(move |registers, mask| {
         let (a, b) = (registers.read::<A::Raw>(a, mask), registers.read::<B::Raw>(b, mask));
         let c = registers.read::<C::Raw>(c, mask);
-        let result = std::array::from_fn(|lane| {
-            f(A::from_raw(a[lane]), B::from_raw(b[lane]), C::from_raw(c[lane])).to_raw()
-        });
+        let result =
+            std::array::from_fn(|lane| f(A::from_raw(a[lane]), B::from_raw(b[lane]), C::from_raw(c[lane])).to_raw());
         registers.write(d, mask, result);
     })
 }
@@ -49,9 +48,8 @@ pub(crate) fn compare<A: Number>(
 ) -> Compute {
     Box::new(move |registers, mask| {
         let (a, b) = (registers.read::<A::Raw>(a, mask), registers.read::<A::Raw>(b, mask));
-        let bits = (0..LANES).fold(0, |bits, lane| {
-            bits | u32::from(f(A::from_raw(a[lane]), A::from_raw(b[lane]))) << lane
-        });
+        let bits =
+            (0..LANES).fold(0, |bits, lane| bits | u32::from(f(A::from_raw(a[lane]), A::from_raw(b[lane]))) << lane);
         registers.write_predicate(d, mask, bits);
     })
 }
@@ -146,7 +144,8 @@ pub(crate) fn maximum(a: f32, b: f32) -> f32 {
 
 /// The smaller; the number if one is NaN; -0 below +0.
 pub(crate) fn minimum(a: f32, b: f32) -> f32 {
-    -maximum(-a, -b)
+    let negated = maximum(-a, -b);
+    if negated.is_nan() { negated } else { -negated }
 }
 
 /// The same operation on both halves.
@@ -179,6 +178,9 @@ pub(crate) fn add_towards_zero(a: f32, b: f32) -> f32 {
     let sum = a + b;
     let rest = if a.abs() >= b.abs() { b - (sum - a) } else { a - (sum - b) };
     let nearest = sum as f32;
+    if nearest.is_infinite() && sum.is_finite() {
+        return f32::MAX.copysign(nearest);
+    }
     let beyond = f64::from(nearest).abs() > sum.abs()
         || (f64::from(nearest) == sum && rest != 0.0 && rest.is_sign_negative() == sum.is_sign_positive());
     if nearest.is_finite() && nearest != 0.0 && beyond { f32::from_bits(nearest.to_bits() - 1) } else { nearest }

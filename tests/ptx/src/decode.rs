@@ -23,7 +23,7 @@ pub(crate) fn decode(mnemonic: &str, operands: &mut Operands<'_>) -> Result<Acti
         "ret" | "exit" => Action::Exit,
         "trap" => Action::Trap,
         "bar" | "barrier" => barrier(&parts, operands)?,
-        "membar" | "fence" => Action::Fence,
+        "membar" | "fence" => fence(&parts)?,
         "shfl" => shuffle(&parts, operands)?,
         "vote" => vote(&parts, operands)?,
         "mapa" => {
@@ -111,7 +111,7 @@ fn arithmetic(mnemonic: &str, operands: &mut Operands<'_>) -> Result<Compute> {
             "rem.u32" => map2(d, ab, |a: u32, b: u32| a.checked_rem(b).unwrap_or(a)),
             "div.u64" => map2(d, ab, |a: u64, b: u64| a.checked_div(b).unwrap_or(u64::MAX)),
             "rem.u64" => map2(d, ab, |a: u64, b: u64| a.checked_rem(b).unwrap_or(a)),
-            "div.s32" => map2(d, ab, |a: i32, b: i32| a.checked_div(b).unwrap_or(-1)),
+            "div.s32" => map2(d, ab, |a: i32, b: i32| if b == 0 { -1 } else { a.wrapping_div(b) }),
             "min.u32" => map2(d, ab, |a: u32, b: u32| a.min(b)),
             "max.u32" => map2(d, ab, |a: u32, b: u32| a.max(b)),
             "min.s32" => map2(d, ab, |a: i32, b: i32| a.min(b)),
@@ -145,7 +145,8 @@ fn arithmetic(mnemonic: &str, operands: &mut Operands<'_>) -> Result<Compute> {
             _ => return Err(unknown(mnemonic)),
         });
     }
-    let abc = [a, operands.index(2)?, operands.index(3)?];
+    let is_widening = mnemonic.starts_with("mad.wide");
+    let abc = [a, operands.index(2)?, if is_widening { operands.wide(3)? } else { operands.index(3)? }];
     Ok(match mnemonic {
         "fma.rn.f32" => fused(d, abc),
         "fma.rn.f64" => map3(d, abc, |a: f64, b: f64, c: f64| a.mul_add(b, c)),
@@ -156,9 +157,9 @@ fn arithmetic(mnemonic: &str, operands: &mut Operands<'_>) -> Result<Compute> {
         "shf.l.wrap.b32" => map3(d, abc, |low: u32, high: u32, by: u32| {
             ((u64::from(high) << 32 | u64::from(low)) << (by & 31) >> 32) as u32
         }),
-        "shf.r.wrap.b32" => map3(d, abc, |low: u32, high: u32, by: u32| {
-            ((u64::from(high) << 32 | u64::from(low)) >> (by & 31)) as u32
-        }),
+        "shf.r.wrap.b32" => {
+            map3(d, abc, |low: u32, high: u32, by: u32| ((u64::from(high) << 32 | u64::from(low)) >> (by & 31)) as u32)
+        }
         "prmt.b32" => map3(d, abc, permute),
         _ => return Err(unknown(mnemonic)),
     })
@@ -378,6 +379,15 @@ fn barrier(parts: &[&str], operands: &mut Operands<'_>) -> Result<Action> {
         }
         ["barrier", "cluster", "arrive", "release", "aligned"] => Ok(Action::ClusterArrive),
         ["barrier", "cluster", "wait", "acquire", "aligned"] => Ok(Action::ClusterWait),
+        _ => Err(unknown(&parts.join("."))),
+    }
+}
+
+/// Fences order towards other CTAs if their scope is the GPU or more; within a CTA or a cluster, barriers are looked at.
+fn fence(parts: &[&str]) -> Result<Action> {
+    match parts {
+        ["membar", "gl" | "sys"] | ["fence", "acq_rel" | "sc", "gpu" | "sys"] => Ok(Action::Fence),
+        ["membar", "cta"] | ["fence", "acq_rel" | "sc", "cta" | "cluster"] => Ok(Action::Compute(Box::new(|_, _| {}))),
         _ => Err(unknown(&parts.join("."))),
     }
 }

@@ -1,6 +1,7 @@
 //! Executing the instructions of one warp, as far as its turn goes.
 
 use crate::fault::{Fault, FaultKind};
+use crate::history::Event;
 use crate::instruction::{Action, Atomic, Instruction, RANK_SHIFT, ShuffleMode, Space, Transfer, VoteMode};
 use crate::launch::{Cluster, Machine};
 use crate::memory::Stamp;
@@ -132,9 +133,7 @@ impl Machine<'_> {
             Action::Store(transfer) => self.store(cluster, cta, warp, transfer, active),
             Action::Atomic(atomic) => self.atomic(cluster, cta, warp, atomic, active),
             Action::Fence => {
-                self.clock += 1;
-                let history = &mut self.histories[cluster[cta].position.cta as usize];
-                history.pass_fence(self.clock, warp.index, active);
+                self.histories[cluster[cta].position.cta as usize].pass_fence(warp.index, active);
                 Ok(Next::Follows)
             }
             Action::Barrier if needs_others(warp, active) => Ok(Next::Needs),
@@ -213,8 +212,11 @@ impl Machine<'_> {
             let bytes = match transfer.space {
                 Space::Parameters => {
                     let start = address as usize;
-                    let out_of_bounds =
-                        FaultKind::OutOfBounds { place: "the parameters".to_owned(), offset: address as i64, bytes: size };
+                    let out_of_bounds = FaultKind::OutOfBounds {
+                        place: "the parameters".to_owned(),
+                        offset: address as i64,
+                        bytes: size,
+                    };
                     self.parameters.get(start..start + size).ok_or(out_of_bounds)?
                 }
                 Space::Global => {
@@ -223,9 +225,10 @@ impl Machine<'_> {
                         if stamp.cta == own + 1 {
                             return None;
                         }
-                        match histories[stamp.cta as usize - 1].visible_since(stamp.thread, stamp.tick) {
+                        let (writer, reader) = (&histories[stamp.cta as usize - 1], &histories[own as usize]);
+                        match writer.released(event_of(stamp.thread, stamp.tick)) {
                             None => Some("the writer's"),
-                            Some(since) if histories[own as usize].has_acquired(accessor.thread, since) => None,
+                            Some(clock) if reader.has_acquired(event_of(accessor.thread, reader.tick()), clock) => None,
                             Some(_) => Some("the reader's"),
                         }
                     };
@@ -328,6 +331,10 @@ impl Machine<'_> {
         let addresses = warp.registers.read_address(atomic.address, active);
         let operands = warp.registers.read::<u32>(atomic.operand, active);
         let mut before = [0u32; LANES];
+        if atomic.space == Space::Global {
+            self.clock += 1;
+            self.histories[cluster[cta].position.cta as usize].pass_atomic(self.clock, warp.index, active);
+        }
         for lane in lanes(active) {
             let address = addresses[lane].wrapping_add_signed(atomic.offset);
             let apply = |bytes: [u8; 4]| {
@@ -354,6 +361,11 @@ impl Machine<'_> {
         }
         Ok(Next::Follows)
     }
+}
+
+/// What a thread does at a tick.
+fn event_of(thread: u16, tick: u32) -> Event {
+    Event { tick, warp: usize::from(thread) / LANES, mask: 1 << (usize::from(thread) % LANES) }
 }
 
 /// The lanes of a mask.

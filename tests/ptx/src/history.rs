@@ -1,61 +1,74 @@
-//! When a CTA has passed barriers and executed fences: what decides which of its writes others may read.
+//! What a CTA has done that orders its memory accesses towards other CTAs: barriers, fences and atomic operations.
 //!
-//! A write becomes visible to other CTAs by a fence that comes after it: of the thread that wrote, or of any thread of the
-//! CTA if a barrier lies between. A reader has to have executed a fence since, itself or before a barrier.
+//! A write may be read by another CTA after the pattern of a release and an acquire: the writer, or a thread that a barrier
+//! puts after it, executes a fence and then an atomic operation; the reader, or a thread that a barrier puts before it,
+//! executes a later atomic operation and then a fence. (That both are on the same word is not looked at.)
 
-/// A fence.
+/// Something that threads of a warp did.
 #[derive(Debug, Clone, Copy)]
-struct Fence {
-    tick: u32,
-    clock: u64,
-    warp: usize,
-    mask: u32,
+pub(crate) struct Event {
+    /// When, by the CTA's own count of events.
+    pub(crate) tick: u32,
+    pub(crate) warp: usize,
+    pub(crate) mask: u32,
 }
 
-/// Barriers and fences of one CTA. Each is a tick of its own clock.
+impl Event {
+    fn shares_a_thread_with(self, other: Self) -> bool {
+        self.warp == other.warp && self.mask & other.mask != 0
+    }
+}
+
+/// The events of one CTA.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
     tick: u32,
     barriers: Vec<u32>,
-    fences: Vec<Fence>,
+    fences: Vec<Event>,
+    /// With the clock that orders the atomic operations of all CTAs.
+    atomics: Vec<(Event, u64)>,
 }
 
 impl History {
+    /// The tick of what happens now, before the next event.
     pub(crate) fn tick(&self) -> u32 {
         self.tick
     }
 
     pub(crate) fn pass_barrier(&mut self) {
-        self.tick += 1;
-        self.barriers.push(self.tick);
+        self.tick += 2;
+        self.barriers.push(self.tick - 1);
     }
 
-    /// `clock` orders fences of all CTAs.
-    pub(crate) fn pass_fence(&mut self, clock: u64, warp: usize, mask: u32) {
-        self.tick += 1;
-        self.fences.push(Fence { tick: self.tick, clock, warp, mask });
+    pub(crate) fn pass_fence(&mut self, warp: usize, mask: u32) {
+        self.tick += 2;
+        self.fences.push(Event { tick: self.tick - 1, warp, mask });
     }
 
-    /// When a write by a thread at a tick became visible.
-    pub(crate) fn visible_since(&self, thread: u16, tick: u32) -> Option<u64> {
-        let covers = |fence: &&Fence| {
-            fence.tick > tick
-                && (fence.is_of(thread) || self.barriers.iter().any(|&barrier| barrier > tick && barrier < fence.tick))
+    pub(crate) fn pass_atomic(&mut self, clock: u64, warp: usize, mask: u32) {
+        self.tick += 2;
+        self.atomics.push((Event { tick: self.tick - 1, warp, mask }, clock));
+    }
+
+    /// Whether one thing is bound to come before another: a thread did both, or a barrier lies between.
+    fn are_ordered(&self, first: Event, second: Event) -> bool {
+        let between = |&barrier: &u32| first.tick < barrier && barrier < second.tick;
+        first.tick < second.tick && (first.shares_a_thread_with(second) || self.barriers.iter().any(between))
+    }
+
+    /// The clock of the first release of a write.
+    pub(crate) fn released(&self, write: Event) -> Option<u64> {
+        let fenced = |atomic: Event| {
+            self.fences.iter().any(|&fence| self.are_ordered(write, fence) && self.are_ordered(fence, atomic))
         };
-        self.fences.iter().filter(covers).map(|fence| fence.clock).min()
+        self.atomics.iter().filter(|(atomic, _)| fenced(*atomic)).map(|(_, clock)| *clock).min()
     }
 
-    /// Whether a thread may rely on what became visible at a clock.
-    pub(crate) fn has_acquired(&self, thread: u16, clock: u64) -> bool {
-        self.fences.iter().any(|fence| {
-            fence.clock > clock
-                && (fence.is_of(thread) || self.barriers.iter().any(|&barrier| barrier > fence.tick))
+    /// Whether a read comes after an acquire of what was released at a clock.
+    pub(crate) fn has_acquired(&self, read: Event, released: u64) -> bool {
+        self.atomics.iter().any(|&(atomic, clock)| {
+            clock > released
+                && self.fences.iter().any(|&fence| self.are_ordered(atomic, fence) && self.are_ordered(fence, read))
         })
-    }
-}
-
-impl Fence {
-    fn is_of(&self, thread: u16) -> bool {
-        usize::from(thread) / 32 == self.warp && self.mask >> (thread % 32) & 1 != 0
     }
 }

@@ -17,7 +17,9 @@ pub(crate) struct Instruction {
 /// What an instruction does.
 pub(crate) enum Action {
     Compute(Compute),
-    Branch { target: usize },
+    Branch {
+        target: usize,
+    },
     Exit,
     Trap,
     Load(Transfer),
@@ -26,13 +28,34 @@ pub(crate) enum Action {
     /// `bar.sync` of the whole CTA.
     Barrier,
     /// `bar.red.popc`: how many threads have the predicate.
-    CountingBarrier { result: usize, predicate: usize, negated: bool },
+    CountingBarrier {
+        result: usize,
+        predicate: usize,
+        negated: bool,
+    },
     ClusterArrive,
     ClusterWait,
     Fence,
-    Shuffle { d: usize, a: usize, lane: usize, clamp: usize, mask: usize, mode: ShuffleMode },
-    Vote { result: Register, predicate: usize, negated: bool, mask: usize, mode: VoteMode },
-    MapRank { d: Register, address: Register, rank: usize },
+    Shuffle {
+        d: usize,
+        a: usize,
+        lane: usize,
+        clamp: usize,
+        mask: usize,
+        mode: ShuffleMode,
+    },
+    Vote {
+        result: Register,
+        predicate: usize,
+        negated: bool,
+        mask: usize,
+        mode: VoteMode,
+    },
+    MapRank {
+        d: Register,
+        address: Register,
+        rank: usize,
+    },
 }
 
 /// A load or a store.

@@ -77,14 +77,7 @@ impl Memory {
         self.add(name, vec![0xff; len], false, access, misalignment)
     }
 
-    fn add(
-        &mut self,
-        name: &str,
-        bytes: Vec<u8>,
-        initialised: bool,
-        access: Access,
-        misalignment: usize,
-    ) -> Buffer {
+    fn add(&mut self, name: &str, bytes: Vec<u8>, initialised: bool, access: Access, misalignment: usize) -> Buffer {
         let index = self.allocations.len();
         self.allocations.push(Allocation {
             name: name.to_owned(),

@@ -133,6 +133,15 @@ impl<'a> Operands<'a> {
         }
     }
 
+    /// A wide operand.
+    pub(crate) fn wide(&mut self, index: usize) -> Result<usize> {
+        let text = self.text(index).to_owned();
+        match self.lookup_as(&text, true)? {
+            Register::Wide(register) => Ok(register),
+            other => Err(format!("{other:?} where a 64-bit register is due")),
+        }
+    }
+
     /// A predicate, and whether it is negated.
     pub(crate) fn predicate(&mut self, index: usize) -> Result<(usize, bool)> {
         let text = self.text(index).to_owned();

@@ -55,7 +55,7 @@ impl Shared {
 
     fn check(&self, address: u64, bytes: usize) -> Result<usize, FaultKind> {
         let (place, offset) = (|| "shared memory".to_owned(), address as i64);
-        let fits = usize::try_from(address).is_ok_and(|start| start + bytes <= self.bytes.len());
+        let fits = usize::try_from(address).is_ok_and(|start| start.saturating_add(bytes) <= self.bytes.len());
         if !fits {
             return Err(FaultKind::OutOfBounds { place: place(), offset, bytes });
         }

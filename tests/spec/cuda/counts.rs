@@ -51,7 +51,9 @@ fn logits_are_read_once_and_the_gradient_is_written_once() {
             assert!(run.memory.writes(run.gradient.unwrap()).iter().all(|&count| count == 1));
             let floor = 3 * matrix;
             let mut beside = label_logits;
-            println!("{residency:?} of {cluster}, {dtype}, {rows} x {vocab}: floor {floor} bytes; beside it, label logits {label_logits}");
+            println!(
+                "{residency:?} of {cluster}, {dtype}, {rows} x {vocab}: floor {floor} bytes; beside it, label logits {label_logits}"
+            );
             for name in ["labels", "records", "totals"] {
                 let Traffic { read, written, .. } = traffic(&run, name);
                 println!("    {name}: {read} read, {written} written");

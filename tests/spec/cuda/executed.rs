@@ -8,6 +8,7 @@ use kdloss::{Error, LossValue, Result};
 use ptx::{Access, Buffer, Fault, Launch, Memory, Options, Report, launch};
 
 use crate::case::{Case, LabelVec, Layout, Table};
+use crate::contract::close;
 use crate::cuda::kernels::{self, Edit};
 use crate::implementations::{Implementation, MARK, Outcome, outcome};
 
@@ -97,15 +98,11 @@ pub fn all() -> Vec<Implementation> {
     all
 }
 
-/// With a gradient of its own; the loss alone must be the same.
+/// With a gradient of its own.
 pub fn run(gpu: &Gpu, case: &Case) -> Result<Outcome> {
-    let both = execute(gpu, case, Target::Separate)?;
-    let value = both.read(case)?;
-    let mut gradient = Table::filled(case.student.rows, case.gradient, MARK);
-    if let Some(buffer) = both.gradient {
-        gradient.buffer = gradient.buffer.with_bytes(both.memory.bytes(buffer));
-    }
-    Ok(outcome(case, value, gradient))
+    let run = execute(gpu, case, Target::Separate)?;
+    let value = run.read(case)?;
+    Ok(outcome(case, value, run.gradient_of(case)))
 }
 
 /// With the gradient over the student's logits.
@@ -125,12 +122,12 @@ pub fn execute(gpu: &Gpu, case: &Case, target: Target) -> Result<Run> {
     let student_access = if in_place { Access::ReadWrite } else { Access::Read };
     let student = memory.allocate("student", &case.student.buffer.to_bytes(), student_access, student_shift);
     let teacher = case.teacher.as_ref();
-    let teacher = teacher
-        .map(|teacher| memory.allocate("teacher", &teacher.buffer.to_bytes(), Access::Read, teacher_shift));
+    let teacher =
+        teacher.map(|teacher| memory.allocate("teacher", &teacher.buffer.to_bytes(), Access::Read, teacher_shift));
     let rows = case.student.rows;
     let marked = Table::filled(rows, case.gradient, MARK).buffer.to_bytes();
-    let separate = (target == Target::Separate)
-        .then(|| memory.allocate("gradient", &marked, Access::Write, gradient_shift));
+    let separate =
+        (target == Target::Separate).then(|| memory.allocate("gradient", &marked, Access::Write, gradient_shift));
 
     let mut batch = Batch::new(matrix(&memory, student, &case.student));
     if let (Some(buffer), Some(table)) = (teacher, &case.teacher) {
@@ -178,7 +175,8 @@ pub fn execute(gpu: &Gpu, case: &Case, target: Target) -> Result<Run> {
 
 fn launch_plan(gpu: &Gpu, plan: &Plan, params: &Params, memory: &mut Memory) -> std::result::Result<Report, Fault> {
     kernels::with_module(&plan.specialisation, "compute_90", &gpu.edit, |module| {
-        let kernel = module.and_then(|module| module.kernel(KERNEL)).expect("the kernel compiles");
+        let kernel =
+            module.and_then(|module| module.kernel(KERNEL)).expect("an edit must leave a kernel that compiles");
         assert!(kernel.static_shared_bytes <= STATIC_SHARED as usize);
         let shape = Launch {
             grid: plan.grid,
@@ -198,6 +196,15 @@ fn matrix(memory: &Memory, buffer: Buffer, table: &Table) -> Matrix {
 }
 
 impl Run {
+    /// The gradient, as it lies in its own buffer.
+    pub fn gradient_of(&self, case: &Case) -> Table {
+        let mut gradient = Table::filled(case.student.rows, case.gradient, MARK);
+        if let Some(buffer) = self.gradient {
+            gradient.buffer = gradient.buffer.with_bytes(self.memory.bytes(buffer));
+        }
+        gradient
+    }
+
     /// What the launch left, as a host reads it. A fault is a failed test.
     pub fn read(&self, case: &Case) -> Result<LossValue> {
         if let Err(fault) = &self.report {
@@ -205,6 +212,12 @@ impl Run {
         }
         let totals: Totals = bytemuck::pod_read_unaligned(self.memory.bytes(self.totals));
         let records: Vec<RowRecord> = bytemuck::pod_collect_to_vec(self.memory.bytes(self.records));
-        kdloss::cuda::read(&case.loss, case.batch().vocab(), &totals, &records)
+        assert_eq!(totals.ticket, 0, "the workspace can be used again");
+        let value = kdloss::cuda::read(&case.loss, case.batch().vocab(), &totals, &records)?;
+        for (total, want) in [(totals.loss, Some(value.loss)), (totals.hard, value.hard), (totals.soft, value.soft)] {
+            let want = want.unwrap_or(0.0);
+            assert!(close(total, want, 1e-6 * want.abs()), "totals on the device: {total} is not {want}");
+        }
+        Ok(value)
     }
 }

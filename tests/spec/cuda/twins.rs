@@ -2,11 +2,11 @@
 
 use std::mem::offset_of;
 
+use kdloss::DType;
 use kdloss::cuda::nvrtc::compile_source;
 use kdloss::cuda::params::{Params, RowRecord, Totals};
 use kdloss::cuda::plan::{DeviceLimits, Problem, plan};
 use kdloss::cuda::specialisation::{Terms, source};
-use kdloss::DType;
 
 use crate::cuda::kernels;
 
@@ -44,9 +44,8 @@ fn structures_are_laid_out_as_in_the_kernels() {
     ].concat();
     let h100 = DeviceLimits::new(90, 132, 232_448, 233_472);
     let specialisation = plan(&Problem::new(1, 8, DType::F32, Terms::Both), &h100).specialisation;
-    let compile = |assertions: &str| {
-        compile_source(&(source() + assertions), &specialisation.options(), "compute_90").map(drop)
-    };
+    let compile =
+        |assertions: &str| compile_source(&(source() + assertions), &specialisation.options(), "compute_90").map(drop);
     compile(&assertions).unwrap();
     // The compiler does look.
     assert!(compile(&assertions.replace("== 0,", "== 4,")).is_err());

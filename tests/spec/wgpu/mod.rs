@@ -12,4 +12,3 @@ mod results;
 mod rough;
 mod sharing;
 mod sources;
-mod trials;

@@ -8,10 +8,10 @@ use kdloss::wgpu::{Adapter, Kernels, Options};
 
 use super::device::{Gpu, implementation, run, run_for_results, run_in_place};
 use super::mutations::{Mutant, OF_ROWS, OF_SUBGROUPS, OF_WORKGROUPS};
-use super::trials::trials;
 use crate::case::{Buffer, Case};
 use crate::contract::{check, close};
 use crate::implementations::{Outcome, run_reference};
+use crate::trials::trials;
 
 /// Whether the kernels get the case right: within the contract, or the reference's error; the totals on the device too.
 fn is_right(gpu: &Arc<Gpu>, case: &Case) -> bool {

@@ -1,4 +1,4 @@
-//! What broken kernels are tried on: small cases, each of which needs something else of a kernel.
+//! What kernels that are broken on purpose are tried on: small cases, each of which needs something else of a kernel.
 
 use kdloss::{DType, DistillationLoss, IgnoredRows, Reduction};
 
@@ -43,6 +43,12 @@ pub fn trials() -> Vec<Trial> {
                 .stored_as(dtype, dtype, dtype),
         );
     }
+    // A row that is NaN, and padding beside it that is not.
+    let layout = Layout { dtype: DType::F32, cols: 7, row_stride: 7 };
+    let mut padded = Case::row(loss(2.0), &[0.0, nan, 2.0], &[0.0, 1.0, 2.0], 0);
+    (padded.student, padded.gradient) = (Table::of_rows(&[vec![0.0, nan, 2.0]], layout), layout);
+    padded.vocab = Some(3);
+    add("NaN beside padding", padded);
     // Gradients of ±half the factor, some of them halfway between two numbers of a 16-bit type, some below its normal ones.
     let halves = vec![vec![0.0f32; 2]; 6];
     let mut ties = Case::new(loss(1.0).with_alpha(1.0).with_reduction(Reduction::Sum), &halves, &halves, &[0; 6]);

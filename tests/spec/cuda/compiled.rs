@@ -1,0 +1,212 @@
+//! What the compilers make of the kernels: every specialisation compiles, none spills, and the inner loops are short.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use comfy_table::{Table, presets};
+use kdloss::DType;
+use kdloss::cuda::nvrtc::{Compiled, compile};
+use kdloss::cuda::plan::{DeviceLimits, Problem, plan};
+use kdloss::cuda::specialisation::{Residency, Specialisation, Terms};
+
+use super::kernels::{self, Edit};
+use super::sass;
+use crate::implementations::DTYPES;
+
+const TERMS: [Terms; 6] = [
+    Terms::Hard,
+    Terms::Soft,
+    Terms::Both,
+    Terms::BothBySquaring(0),
+    Terms::BothBySquaring(1),
+    Terms::BothBySquaring(2),
+];
+
+/// Every specialisation that the planner can ask for.
+fn all() -> Vec<Specialisation> {
+    let h100 = DeviceLimits::new(90, 132, 232_448, 233_472);
+    // Any plan's specialisation will do to begin with.
+    let start = plan(&Problem::new(1, 8, DType::F32, Terms::Both), &h100).specialisation;
+    let mut all = Vec::new();
+    for student in DTYPES {
+        for teacher in DTYPES {
+            for gradient in DTYPES.map(Some).into_iter().chain([None]) {
+                for terms in TERMS {
+                    for residency in [Residency::Block, Residency::Cluster, Residency::Stream] {
+                        for wide in [false, true] {
+                            let mut one = start;
+                            (one.student, one.teacher, one.gradient) = (student, teacher, gradient);
+                            (one.terms, one.residency, one.wide) = (terms, residency, wide);
+                            let reads_teacher = terms.has_soft() || teacher == student;
+                            let keeps = one.has_second_pass() || residency == Residency::Stream;
+                            if reads_teacher && keeps {
+                                all.push(one);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The largest kernels, and one of each kind: every type, every set of terms, every residency, wide and narrow.
+fn covering() -> Vec<Specialisation> {
+    let same_types = |one: &&Specialisation| one.student == one.teacher && one.gradient == Some(one.student);
+    let all = all();
+    let both =
+        all.iter().filter(same_types).filter(|one| one.terms == Terms::Both || one.terms == Terms::BothBySquaring(1));
+    let others = all.iter().filter(same_types).filter(|one| one.wide && one.student == DType::Bf16);
+    let mixed = all.iter().filter(|one| {
+        one.student == DType::F32
+            && one.teacher == DType::Bf16
+            && one.gradient == Some(DType::F16)
+            && one.terms == Terms::Both
+    });
+    let mut covering: Vec<Specialisation> = both.chain(others).chain(mixed).copied().collect();
+    covering.sort_by_key(|one| format!("{one:?}"));
+    covering.dedup();
+    covering
+}
+
+/// Does something for each of many, on all processors.
+fn for_each(specialisations: &[Specialisation], work: impl Fn(&Specialisation) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(one) = specialisations.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(one);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn every_specialisation_compiles_and_its_ptx_is_known() {
+    if !kernels::are_there() {
+        return;
+    }
+    let all = all();
+    println!("{} specialisations", all.len());
+    for_each(&all, |one| {
+        let text = kernels::ptx(one, "compute_90", &Edit::default()).unwrap_or_else(|error| panic!("{one:?}: {error}"));
+        // No local memory: the executor does not know it.
+        ptx::Module::parse(&text).unwrap_or_else(|error| panic!("{one:?}: {error}"));
+    });
+}
+
+/// A tool of the CUDA toolkit, named by a variable; in CI it must be there.
+fn tool(variable: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable).map(PathBuf::from);
+    if path.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{variable} must name the tool");
+        eprintln!("skipped: {variable} does not name the tool");
+    }
+    path
+}
+
+fn output_of(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+/// The number before a word, such as `64` in `Used 64 registers`.
+fn number_before(text: &str, words: &str) -> u32 {
+    let before = text.split(words).next().unwrap_or_default();
+    before
+        .split_whitespace()
+        .last()
+        .and_then(|word| word.parse().ok())
+        .unwrap_or_else(|| panic!("no {words} in {text}"))
+}
+
+#[test]
+fn ptxas_assembles_a_covering_set_without_spills() {
+    let (true, Some(ptxas)) = (kernels::are_there(), tool("KDLOSS_PTXAS")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header([
+        "architecture",
+        "kernel",
+        "registers",
+        "spills",
+        "stack",
+        "shared",
+    ]);
+    let rows = std::sync::Mutex::new(Vec::new());
+    for architecture in [80, 90, 100, 120] {
+        let covering: Vec<_> =
+            covering().into_iter().filter(|one| architecture >= 90 || one.residency != Residency::Cluster).collect();
+        for_each(&covering, |one| {
+            let text = kernels::ptx(one, &format!("compute_{architecture}"), &Edit::default()).unwrap();
+            let file = tempfile::NamedTempFile::new_in(&folder).unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let mut command = Command::new(&ptxas);
+            command
+                .args(["--verbose", &format!("--gpu-name=sm_{architecture}"), "--output-file=/dev/null"])
+                .arg(file.path());
+            let log = output_of(&mut command);
+            let counts = ["registers", "bytes spill stores", "bytes stack frame", "bytes smem"].map(|words| {
+                if words == "registers" {
+                    number_before(&log, " registers")
+                } else {
+                    number_before(&log, &format!(" {words}"))
+                }
+            });
+            rows.lock().unwrap().push((format!("sm_{architecture}"), name(one), counts));
+        });
+    }
+    let mut rows = rows.into_inner().unwrap();
+    rows.sort();
+    for (architecture, name, counts) in &rows {
+        table.add_row([architecture.clone(), name.clone()].into_iter().chain(counts.iter().map(u32::to_string)));
+    }
+    println!("{table}");
+    for (architecture, name, [registers, spills, stack, _]) in rows {
+        assert!(registers <= 64 && spills == 0 && stack == 0, "{name} on {architecture}: {spills} bytes spilled");
+    }
+}
+
+fn name(one: &Specialisation) -> String {
+    let gradient = one.gradient.map_or("no gradient".to_owned(), |dtype| dtype.to_string());
+    let width = if one.wide { "wide" } else { "narrow" };
+    format!("{:?} {:?} {}/{}/{gradient} {width}", one.residency, one.terms, one.student, one.teacher)
+}
+
+#[test]
+fn inner_loops_are_short() {
+    let (true, Some(nvdisasm)) = (kernels::are_there(), tool("KDLOSS_NVDISASM")) else { return };
+    let h100 = DeviceLimits::new(90, 132, 232_448, 233_472);
+    // Instructions per element that have been reached, both passes together.
+    for (terms, special_functions, most) in PINNED {
+        let one = plan(&Problem::new(8192, 151_936, DType::Bf16, terms), &h100).specialisation;
+        let Ok(Compiled::Cubin(code)) = compile(&one, "sm_90") else { panic!("{one:?} does not compile") };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), code).unwrap();
+        let text = output_of(Command::new(&nvdisasm).arg("--print-code").arg(file.path()));
+        let rounds = sass::loops(&text);
+        // An element has two exponentials in the second pass, or three.
+        let [first, second] = rounds.as_slice() else { panic!("two loops, not {rounds:?}") };
+        let per_element = |round: &sass::Round, exponentials: f64| {
+            f64::from(round.instructions) * exponentials / f64::from(round.special_functions)
+        };
+        let (first, second) = (per_element(first, special_functions[0]), per_element(second, special_functions[1]));
+        println!("{}: {first:.1} + {second:.1} = {:.1} instructions per element", name(&one), first + second);
+        assert!(first + second <= most, "{terms:?}: {first} + {second}");
+    }
+}
+
+/// Terms, exponentials by the special-function unit in each pass, and instructions per element.
+const PINNED: [(Terms, [f64; 2], f64); 4] = [
+    (Terms::BothBySquaring(0), [2.0, 2.0], 53.0),
+    (Terms::BothBySquaring(1), [2.0, 2.0], 53.0),
+    (Terms::BothBySquaring(2), [2.0, 2.0], 53.0),
+    (Terms::Both, [2.0, 3.0], 53.0),
+];

@@ -1,0 +1,91 @@
+//! NVIDIA's compilers, by which the CUDA kernels are tested where there is no GPU: the run-time compiler, the assembler and
+//! the disassembler. They are proprietary, so they are fetched into `target/` and never committed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::commands::{Result, project, run};
+
+/// Python packages that hold the tools. PTX differs between releases, so the versions are fixed.
+const PACKAGES: [&str; 3] =
+    ["nvidia-cuda-nvrtc-cu12==12.9.86", "nvidia-cuda-nvcc-cu12==12.9.86", "nvidia-cuda-nvdisasm==13.5.37"];
+
+/// What names a tool to the tests, and where the packages hold it.
+const TOOLS: [(&str, &str); 3] = [
+    ("KDLOSS_NVRTC", "nvidia/cuda_nvrtc/lib/libnvrtc.so.12"),
+    ("KDLOSS_PTXAS", "nvidia/cuda_nvcc/bin/ptxas"),
+    ("KDLOSS_NVDISASM", "nvidia/cu13/bin/nvdisasm"),
+];
+
+/// Fetches the tools where they are missing, with pip, which it installs where it may. Where that cannot be done it says
+/// what to install; in CI it fails.
+pub(crate) fn provide() -> Result<()> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        println!("skipped: NVIDIA's compilers are fetched on x86-64 Linux only; KDLOSS_NVRTC may name another");
+        return if std::env::var_os("CI").is_some() { Err("CUDA kernels must be tested in CI".into()) } else { Ok(()) };
+    }
+    if tools().iter().all(|(_, path)| path.exists()) {
+        println!("compilers are there: {}", PACKAGES.join(", "));
+        return Ok(());
+    }
+    println!("fetching {} into target/", PACKAGES.join(", "));
+    match fetch() {
+        Ok(()) => Ok(()),
+        Err(reason) if std::env::var_os("CI").is_some() => Err(reason),
+        Err(reason) => {
+            println!("not fetched: {reason}");
+            println!("the CUDA kernels are not tested; to test them, install Python's pip and try again:");
+            println!("    apt-get install python3-pip");
+            Ok(())
+        }
+    }
+}
+
+/// The tools that are there, each with the variable that names it to the tests.
+pub(crate) fn tools() -> Vec<(&'static str, PathBuf)> {
+    let folder = folder();
+    TOOLS.iter().map(|(variable, path)| (*variable, folder.join(path))).collect()
+}
+
+fn folder() -> PathBuf {
+    project().join("target/cuda")
+}
+
+fn fetch() -> Result<()> {
+    if !has_pip() {
+        let apt = |arguments: &[&str]| {
+            run(Command::new("apt-get").arg("--quiet=2").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+        };
+        apt(&["update"])?;
+        apt(&["install", "--yes", "--no-install-recommends", "python3-pip"])?;
+    }
+    let mut command = pip();
+    command
+        .args(["install", "--quiet", "--no-deps", "--upgrade", "--root-user-action=ignore", "--target"])
+        .arg(folder());
+    run(command.args(PACKAGES))?;
+    // Wheels hold programs without the permission to execute them.
+    tools().iter().try_for_each(|(_, path)| make_executable(path))
+}
+
+fn pip() -> Command {
+    let mut command = Command::new("python3");
+    command.args(["-m", "pip"]);
+    command
+}
+
+fn has_pip() -> bool {
+    pip().arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+#[cfg(unix)]
+fn make_executable(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let permissions = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(path, permissions).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(not(unix))]
+fn make_executable(_: &Path) -> Result<()> {
+    Ok(())
+}
