@@ -63,17 +63,17 @@ impl Machine<'_> {
                 group.mask & if negated { !value } else { value }
             }
         };
-        self.counts[group.place] += u64::from(group.mask.count_ones());
         self.limit = self.limit.wrapping_sub(1);
         if self.limit == 0 {
             return Err(fault(FaultKind::TooLong, active, instruction));
         }
         let next = self.perform(cluster, cta, warp, instruction, active);
-        let next = match next {
-            Ok(_) if warp.registers.unwritten_read => Err(FaultKind::UnwrittenRegister),
-            next => next,
-        };
+        // What comes of a register that nobody has written, such as a wild address, is not the fault to tell of.
+        let next = if warp.registers.unwritten_read { Err(FaultKind::UnwrittenRegister) } else { next };
         let next = next.map_err(|kind| fault(kind, active, instruction))?;
+        if !matches!(next, Next::Needs) {
+            self.counts[group.place] += u64::from(group.mask.count_ones());
+        }
         self.go_on(warp, index, next);
         Ok(())
     }
@@ -104,6 +104,8 @@ impl Machine<'_> {
                 if warp.groups.is_empty() {
                     warp.state = State::Done;
                 }
+                // Whoever waits for these lanes is to find that they will not come.
+                warp.groups.iter_mut().for_each(|group| group.waits = false);
             }
         }
         if warp.groups.len() > 1 {
@@ -119,11 +121,12 @@ impl Machine<'_> {
         instruction: &Instruction,
         active: u32,
     ) -> Result<Next, FaultKind> {
+        if active == 0 {
+            return Ok(Next::Follows);
+        }
         match &instruction.action {
             Action::Compute(compute) => {
-                if active != 0 {
-                    compute(&mut warp.registers, active);
-                }
+                compute(&mut warp.registers, active);
                 Ok(Next::Follows)
             }
             Action::Branch { target } => Ok(Next::Branches(*target, active)),
