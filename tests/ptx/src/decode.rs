@@ -102,8 +102,8 @@ fn arithmetic(mnemonic: &str, operands: &mut Operands<'_>) -> Result<Compute> {
             "mul.lo.s32" | "mul.lo.u32" => map2(d, ab, |a: u32, b: u32| a.wrapping_mul(b)),
             "mul.lo.s64" | "mul.lo.u64" => map2(d, ab, |a: u64, b: u64| a.wrapping_mul(b)),
             "mul.lo.s16" | "mul.lo.u16" => map2(d, ab, |a: u16, b: u16| a.wrapping_mul(b)),
-            "mul.hi.u32" => map2(d, ab, |a: u32, b: u32| (u64::from(a) * u64::from(b) >> 32) as u32),
-            "mul.hi.s32" => map2(d, ab, |a: i32, b: i32| (i64::from(a) * i64::from(b) >> 32) as i32),
+            "mul.hi.u32" => map2(d, ab, |a: u32, b: u32| ((u64::from(a) * u64::from(b)) >> 32) as u32),
+            "mul.hi.s32" => map2(d, ab, |a: i32, b: i32| ((i64::from(a) * i64::from(b)) >> 32) as i32),
             "mul.wide.u32" => map2(d, ab, |a: u32, b: u32| u64::from(a) * u64::from(b)),
             "mul.wide.s32" => map2(d, ab, |a: i32, b: i32| i64::from(a) * i64::from(b)),
             "mul.wide.u16" => map2(d, ab, |a: u16, b: u16| u32::from(a) * u32::from(b)),
@@ -267,7 +267,8 @@ fn set_predicate(parts: &[&str], operands: &mut Operands<'_>) -> Result<Compute>
             }
         };
     }
-    #[allow(clippy::neg_cmp_op_on_partial_ord)]
+    // With NaN, none of these is what clippy takes it for.
+    #[allow(clippy::double_comparisons, clippy::neg_cmp_op_on_partial_ord)]
     Ok(match *kind {
         "f32" => of_floats!(f32),
         "f64" => of_floats!(f64),

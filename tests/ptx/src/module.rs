@@ -81,7 +81,11 @@ fn statements(text: &str) -> Vec<Statement> {
         if line.starts_with(".version") || line.starts_with(".target") || line.starts_with(".address_size") {
             continue;
         }
-        if line.starts_with(".loc ") || line.starts_with(".loc\t") || line.starts_with(".file") || line.starts_with(".pragma") {
+        if line.starts_with(".loc ")
+            || line.starts_with(".loc\t")
+            || line.starts_with(".file")
+            || line.starts_with(".pragma")
+        {
             continue;
         }
         for character in line.chars().chain([' ']) {

@@ -17,7 +17,10 @@ pub struct Edit {
 
 type Key = (Specialisation, &'static str, Edit);
 
-static MODULES: LazyLock<Mutex<HashMap<Key, Arc<OnceLock<Option<Module>>>>>> = LazyLock::new(Mutex::default);
+/// A kernel that one thread compiles while others wait for it; `None` if it does not compile.
+type Place = Arc<OnceLock<Option<Module>>>;
+
+static MODULES: LazyLock<Mutex<HashMap<Key, Place>>> = LazyLock::new(Mutex::default);
 
 /// Whether NVRTC is there. Where it is not the tests say so, and fail if they are to prove something (`CI` is set).
 pub fn are_there() -> bool {

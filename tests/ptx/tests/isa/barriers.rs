@@ -141,7 +141,7 @@ fn the_barrier_of_a_cluster_is_one_of_its_ctas_too() {
             st.global.u32 [%place], %r5;"
         ),
     );
-    assert!((0..128).all(|thread| out[thread] == thread as u32 % 64 ^ 32));
+    assert!((0..128).all(|thread| out[thread] == (thread as u32 % 64) ^ 32));
 }
 
 #[test]

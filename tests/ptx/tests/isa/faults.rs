@@ -454,6 +454,6 @@ fn what_is_not_known_is_named_with_its_line() {
     ] {
         assert_eq!(error(statement).problem, problem, "{statement}");
     }
-    let function = Module::parse("\n.func helper()\n{ ret; }").err().expect("functions are not known");
+    let function = Module::parse("\n.func helper() { ret; }").err().expect("functions are not known");
     assert_eq!((function.line, function.problem.as_str()), (2, "functions that are called are not supported"));
 }
