@@ -20,7 +20,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Formatting, lints and documentation for each set of features, all tests, the tests again under AddressSanitizer,
-    /// and the example. Installs Mesa's software Vulkan and OpenGL drivers with apt where they are missing and it may. Stops at the first failure; a step that cannot run is a failure.
+    /// and the example. Installs Mesa's software Vulkan and OpenGL drivers with apt where they are missing and it may.
+    /// Stops at the first failure; in CI, a step that cannot run is one.
     Test,
     /// Feeds generated files and arguments to `kdloss eval`, under AddressSanitizer. Installs cargo-fuzz into target/ if
     /// it is missing.
