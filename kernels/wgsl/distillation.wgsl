@@ -136,7 +136,7 @@ const REACH: f32 = 64.0;
 
 fn first_pass(row: Row, lane: u32) -> RowStats {
     if 4u * lane >= params.vocab {
-        return RowStats(MASKED, 0.0, 0.0, MASKED, 0.0, 0u);
+        return IDENTITY;
     }
     let count = count_of(lane, params.vocab);
     var student_reference = largest(unmasked(load_student(row.student + 4u * lane, count)));
@@ -208,7 +208,7 @@ fn second_pass(row: Row, normalizer: Normalizer, weights: GradientWeights, is_na
             let student_exponentials = exponentials(student, false);
             var gradient = vec4(0.0);
             if HARD {
-                gradient = weights.hard * (student_exponentials.plain * normalizer.student_factor);
+                gradient = weights.hard * hard_element(normalizer, student_exponentials.plain);
             }
             if SOFT {
                 let teacher = unmasked(load_teacher(row.teacher + 4u * group, count)) - normalizer.teacher_max;

@@ -5,6 +5,7 @@
 //   +inf and NaN lie at the ends of the two ranges of signs. -inf becomes MASKED, a number, before any arithmetic.
 // * Elements come as vectors of four.
 // * There is no f64: the logarithms come from `log1p`.
+// * Nothing is pushed one by one: distillation.wgsl sums up a lane's elements relative to a reference near their maximum.
 
 // A logit at or below this counts as -inf.
 const MASKED: f32 = -1e30;
@@ -24,6 +25,9 @@ struct RowStats {
     teacher_tempered_sum: f32,
     flags: u32,
 }
+
+// The statistics of no elements.
+const IDENTITY = RowStats(MASKED, 0.0, 0.0, MASKED, 0.0, 0u);
 
 fn is_masked(bits: vec4<u32>) -> vec4<bool> {
     return bits >= vec4(MASKED_BITS);
@@ -120,6 +124,11 @@ fn exponentials(shifted: vec4<f32>, is_precise: bool) -> Exponentials {
         }
     }
     return result;
+}
+
+// softmax(s) of four student logits, at temperature 1.
+fn hard_element(normalizer: Normalizer, student_plain: vec4<f32>) -> vec4<f32> {
+    return student_plain * normalizer.student_factor;
 }
 
 // What four pairs of logits add to the soft term: q - p, and their part of soft / T².

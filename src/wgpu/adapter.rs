@@ -34,16 +34,22 @@ impl Adapter {
     }
 
     /// The adapter with this number, or whose name, driver or backend contains this text, whatever the case; without a
-    /// wish, the one that [`Adapter::rank`] puts first: a software adapter only where there is no other.
+    /// wish, the one that [`Adapter::rank`] puts first: a software adapter only where there is no other. A number that no
+    /// adapter has is text too: `4090` is part of a name.
     ///
     /// # Errors
     ///
     /// [`Error::NoDevice`], with what there is.
     pub fn choose(wish: Option<&str>) -> Result<Self> {
         let mut adapters = Self::all();
+        let number = wish.and_then(|wish| wish.parse().ok()).filter(|&number| number < adapters.len());
         let found = adapters.iter().map(Self::to_string).collect::<Vec<_>>().join(", ");
         adapters.sort_by_key(Self::rank);
-        let chosen = adapters.into_iter().find(|adapter| wish.is_none_or(|wish| adapter.matches(wish)));
+        let chosen = adapters.into_iter().find(|adapter| match (number, wish) {
+            (Some(number), _) => adapter.index == number,
+            (None, Some(text)) => adapter.mentions(text),
+            (None, None) => true,
+        });
         chosen.ok_or_else(|| Error::NoDevice {
             wanted: match wish {
                 Some(wish) => format!("an adapter with the number or the text `{wish}`"),
@@ -81,14 +87,7 @@ impl Adapter {
     #[must_use]
     pub fn rank(&self) -> (u8, bool) {
         let info = self.info();
-        let kind = match info.device_type {
-            wgpu::DeviceType::DiscreteGpu => 0,
-            wgpu::DeviceType::IntegratedGpu => 1,
-            wgpu::DeviceType::VirtualGpu => 2,
-            wgpu::DeviceType::Other => 3,
-            wgpu::DeviceType::Cpu => 4,
-        };
-        (kind, info.backend == wgpu::Backend::Gl)
+        rank(info.device_type, info.backend)
     }
 
     /// The features of the adapter that the kernels, or their benchmarks, use.
@@ -128,19 +127,43 @@ impl Adapter {
             .map_err(|error| Error::Device { operation: "open", message: one_line(&error) })
     }
 
-    fn matches(&self, wish: &str) -> bool {
-        let contains = |text: &str| text.to_lowercase().contains(&wish.to_lowercase());
-        let info = self.info();
-        match wish.parse::<usize>() {
-            Ok(index) => index == self.index,
-            Err(_) => [&info.name, &info.driver, &info.backend.to_string()].into_iter().any(|text| contains(text)),
-        }
+    /// Whether its name, driver or backend contains this text.
+    fn mentions(&self, text: &str) -> bool {
+        let (info, text) = (self.info(), text.to_lowercase());
+        [info.name, info.driver, info.backend.to_string()].iter().any(|part| part.to_lowercase().contains(&text))
     }
+}
+
+fn rank(device_type: wgpu::DeviceType, backend: wgpu::Backend) -> (u8, bool) {
+    let kind = match device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    };
+    (kind, backend == wgpu::Backend::Gl)
 }
 
 impl std::fmt::Display for Adapter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let info = self.info();
         write!(f, "adapter {}: {} ({}, {:?})", self.index, info.name, info.backend, info.device_type)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rank;
+
+    #[test]
+    fn real_gpus_come_first_and_software_last() {
+        use wgpu::Backend::{Gl, Vulkan};
+        use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other, VirtualGpu};
+        let kinds = [DiscreteGpu, IntegratedGpu, VirtualGpu, Other, Cpu];
+        let wanted: Vec<_> = kinds.into_iter().flat_map(|kind| [(kind, Vulkan), (kind, Gl)]).collect();
+        let mut ranked = wanted.iter().rev().copied().collect::<Vec<_>>();
+        ranked.sort_by_key(|&(kind, backend)| rank(kind, backend));
+        assert_eq!(ranked, wanted);
     }
 }

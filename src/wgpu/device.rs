@@ -5,6 +5,9 @@
 
 use crate::error::{Error, Result};
 
+/// Storage buffers of the kernel that binds most of them: everything but the parameters.
+const STORAGE_BUFFERS: u32 = 7;
+
 /// Runs `create` and returns what it made, or the device's complaint. `operation` completes "the device refused to …".
 pub(super) fn ask<T>(device: &wgpu::Device, operation: &'static str, create: impl FnOnce() -> T) -> Result<T> {
     let scopes = [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Internal]
@@ -36,6 +39,21 @@ pub(super) fn one_line(error: &dyn std::error::Error) -> String {
     causes.join(": ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Whether the device is there, and binds enough for any kernel. On a device that is gone almost every call succeeds.
+pub(super) fn check(device: &wgpu::Device) -> Result<()> {
+    filled_buffer(device, "kdloss probe", 4, wgpu::BufferUsages::STORAGE, |_| ())?;
+    match device.limits().max_storage_buffers_per_shader_stage {
+        count if count < STORAGE_BUFFERS => Err(Error::Device {
+            operation: "bind the kernels' buffers",
+            message: format!(
+                "it binds {count} storage buffers to a shader and {STORAGE_BUFFERS} are needed: request it with a larger \
+                 max_storage_buffers_per_shader_stage"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// A buffer, which the device may have no memory for.
 pub(super) fn buffer(
     device: &wgpu::Device,
@@ -64,4 +82,19 @@ pub(super) fn filled_buffer(
     drop(view);
     ask(device, "unmap a buffer", || buffer.unmap())?;
     Ok(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::STORAGE_BUFFERS;
+    use crate::wgpu::variant::{Access, Kernel, Variant};
+
+    #[test]
+    fn no_kernel_binds_more_storage_buffers() {
+        let storage = |variant| {
+            let bindings = Kernel::Distill(variant).bindings().into_iter();
+            bindings.filter(|&(_, access)| access != Access::Uniform).count()
+        };
+        assert_eq!(Variant::all().map(storage).max(), Some(STORAGE_BUFFERS as usize));
+    }
 }

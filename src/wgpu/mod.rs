@@ -159,7 +159,7 @@ impl Kernels {
     ///
     /// # Errors
     ///
-    /// [`Error::Device`] if the device refuses the first kernels.
+    /// [`Error::Device`] if the device refuses the first kernels or binds fewer buffers; [`Error::DeviceLost`].
     pub fn new(device: &wgpu::Device) -> Result<Self> {
         Self::with_options(device, Options::new())
     }
@@ -170,6 +170,7 @@ impl Kernels {
     ///
     /// As [`Kernels::new`]; [`Error::WorkgroupSize`] if the device does not take that size.
     pub fn with_options(device: &wgpu::Device, options: Options) -> Result<Self> {
+        device::check(device)?;
         let (info, limits, features) = (device.adapter_info(), device.limits(), device.features());
         let mut workgroup = plan::workgroup(&info, &limits, features);
         if let Some(size) = options.workgroup_size {

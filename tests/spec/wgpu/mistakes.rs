@@ -245,6 +245,56 @@ fn a_result_that_was_never_submitted_and_a_device_that_is_gone() {
     let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     let error = watched.gpu.kernels.encode_forward(&mut encoder, &DistillationLoss::new(), &good.batch()).unwrap_err();
     assert!(matches!(error, Error::DeviceLost { .. }) && !error.to_string().contains('\n'), "{error}");
+    let error = Kernels::new(device).unwrap_err();
+    assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+}
+
+#[test]
+fn a_device_that_binds_too_few_buffers() {
+    let Ok(adapter) = Adapter::choose(None) else { return };
+    let with_buffers = |count| {
+        let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: count, ..adapter.limits() };
+        Kernels::new(&adapter.open_with(adapter.features(), limits).unwrap().0)
+    };
+    assert!(with_buffers(7).is_ok());
+    let error = with_buffers(6).unwrap_err();
+    names(&error, &["max_storage_buffers_per_shader_stage", "7"]);
+}
+
+#[test]
+fn buffers_that_are_only_read_may_be_shared() {
+    let Some(watched) = Watched::open() else { return };
+    let gpu = &watched.gpu;
+    // The teacher is the student, and labels and factors lie behind its logits.
+    let logits = [0.5f32, 1.0, -2.0, 3.0, 0.0, 1.5].map(f32::to_le_bytes);
+    let labels = [1i64, 2].map(i64::to_le_bytes);
+    let scale = [1.0f32, 2.0].map(f32::to_le_bytes);
+    let shared = gpu.upload_bytes(&[logits.concat(), labels.concat(), scale.concat()].concat());
+    let gradient = watched.buffer(24);
+    let batch = Batch::new(matrix(&shared, DType::F32))
+        .with_teacher(matrix(&shared, DType::F32))
+        .with_labels(Labels::i64(&shared).with_offset(24))
+        .with_row_grad_scale(&shared, 40);
+    let (pending, encoder) = gpu
+        .encode(|encoder| {
+            let gradient = matrix(&gradient, DType::F32);
+            gpu.kernels.encode_forward_backward(encoder, &DistillationLoss::new(), &batch, gradient)
+        })
+        .unwrap();
+    gpu.queue.submit([encoder.finish()]);
+    let value = pending.read().unwrap();
+    assert_eq!((value.soft, value.counted_rows), (Some(0.0), 2));
+    // What is not read may be written.
+    let batch = Batch::new(matrix(&shared, DType::F32))
+        .with_teacher(matrix(&gradient, DType::F32))
+        .with_labels(Labels::i64(&shared).with_offset(24));
+    let hard = DistillationLoss::new().with_alpha(1.0);
+    let encoded = gpu
+        .encode(|encoder| gpu.kernels.encode_forward_backward(encoder, &hard, &batch, matrix(&gradient, DType::F32)));
+    let (pending, encoder) = encoded.unwrap();
+    gpu.queue.submit([encoder.finish()]);
+    assert_eq!(pending.read().unwrap().hard, value.hard);
+    watched.is_clean();
 }
 
 #[test]

@@ -50,7 +50,12 @@ pub const OF_WORKGROUPS: &[Mutant] = &[
 
 /// Edits that lanes joined in subgroups must notice.
 pub const OF_SUBGROUPS: &[Mutant] = &[
-    mutant("no barrier between groups", "workgroupBarrier();\n    joined = ", "joined = "),
+    mutant(
+        "no barrier between groups' statistics",
+        "workgroupBarrier();\n    joined = joined_stats",
+        "joined = joined_stats",
+    ),
+    mutant("no barrier between groups' sums", "workgroupBarrier();\n    joined = joined_sums", "joined = joined_sums"),
     mutant("a shuffle step is missed", "step < SUBGROUP_SIZE; step", "step < SUBGROUP_SIZE / 2u; step"),
     mutant("a group is left out", "group < GROUPS", "group < GROUPS - 1u"),
     mutant("no lane writes its group's part", "lane.subgroup_index % SUBGROUP_SIZE == 0u", "false"),

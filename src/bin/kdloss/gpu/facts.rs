@@ -20,6 +20,8 @@ pub(crate) fn as_json(adapter: &Adapter) -> Value {
         "max_buffer_bytes": limits.max_buffer_size,
         "max_workgroup_memory_bytes": limits.max_compute_workgroup_storage_size,
         "max_workgroup_invocations": limits.max_compute_invocations_per_workgroup,
+        "max_workgroups_per_dimension": limits.max_compute_workgroups_per_dimension,
+        "binding_offset_alignment": limits.min_storage_buffer_offset_alignment,
         "workgroup_size": workgroup.as_ref().ok().map(|workgroup| workgroup.size),
         "uses_subgroups": workgroup.as_ref().ok().map(|workgroup| workgroup.uses_subgroups),
         "refusal": workgroup.err().map(|error| error.to_string()),
@@ -41,7 +43,14 @@ pub(crate) fn as_table(adapter: &Adapter) -> Table {
         .add_row(["driver", &driver(adapter)])
         .add_row(["backend", &info.backend.to_string()])
         .add_row(["features used", &if features.is_empty() { "none found".to_owned() } else { features.join(" ") }])
-        .add_row(["storage binding", &format!("{} at most", readable_bytes(limits.max_storage_buffer_binding_size))])
+        .add_row([
+            "storage binding",
+            &format!(
+                "{} at most, at offsets in multiples of {} B",
+                readable_bytes(limits.max_storage_buffer_binding_size),
+                limits.min_storage_buffer_offset_alignment
+            ),
+        ])
         .add_row(["buffer", &format!("{} at most", readable_bytes(limits.max_buffer_size))])
         .add_row([
             "workgroup",
@@ -51,6 +60,7 @@ pub(crate) fn as_table(adapter: &Adapter) -> Table {
                 readable_bytes(limits.max_compute_workgroup_storage_size.into())
             ),
         ])
+        .add_row(["grid", &format!("{} to a side at most", limits.max_compute_workgroups_per_dimension)])
         .add_row(["kernels", &workgroup]);
     table
 }
