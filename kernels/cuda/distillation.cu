@@ -27,8 +27,6 @@ enum Residency { BLOCK, CLUSTER, STREAM };
 #include "math.cuh"
 #include "storage.cuh"
 #include "groups.cuh"
-struct RowRecord;
-struct Totals;
 #include "params.cuh"
 #include "row_stats.cuh"
 #include "labels.cuh"

@@ -2,6 +2,39 @@
 //
 // Strides count elements. A pointer is null where there is nothing to read or write.
 
+// Bits of a row's status.
+static constexpr unsigned STATUS_LABELLED = 1;   // its label is a class, or there are no labels
+static constexpr unsigned STATUS_SOFT = 2;       // its soft term counts
+static constexpr unsigned STATUS_NONFINITE = 4;  // the terms that count are NaN
+static constexpr unsigned STATUS_BAD_LABEL = 8;  // its label is neither a class nor ignored: the row is NaN
+
+// The terms of one row, before any reduction.
+struct __align__(16) RowRecord {
+    float hard;
+    float soft;
+    float total;
+    unsigned status;
+};
+
+static constexpr unsigned NO_ROW = 0xffffffff;
+
+// The totals of the batch, and the ticket by which the last to finish is found.
+struct Totals {
+    double loss;
+    double hard;
+    double soft;
+    // The label of `bad_label_row`.
+    long long bad_label;
+    unsigned labelled_rows;
+    unsigned soft_rows;
+    unsigned nonfinite_rows;
+    // The first row whose label is neither a class nor ignored, else NO_ROW.
+    unsigned bad_label_row;
+    // Clusters that have finished; 0 between launches.
+    unsigned ticket;
+    unsigned padding;
+};
+
 struct Params {
     const Student* student;
     const Teacher* teacher;
@@ -47,37 +80,4 @@ struct Params {
     float soft_gradient;
 
     double denominator;
-};
-
-// Bits of a row's status.
-static constexpr unsigned STATUS_LABELLED = 1;   // its label is a class, or there are no labels
-static constexpr unsigned STATUS_SOFT = 2;       // its soft term counts
-static constexpr unsigned STATUS_NONFINITE = 4;  // the terms that count are NaN
-static constexpr unsigned STATUS_BAD_LABEL = 8;  // its label is neither a class nor ignored: the row is NaN
-
-// The terms of one row, before any reduction.
-struct __align__(16) RowRecord {
-    float hard;
-    float soft;
-    float total;
-    unsigned status;
-};
-
-static constexpr unsigned NO_ROW = 0xffffffff;
-
-// The totals of the batch, and the ticket by which the last to finish is found.
-struct Totals {
-    double loss;
-    double hard;
-    double soft;
-    // The label of `bad_label_row`.
-    long long bad_label;
-    unsigned labelled_rows;
-    unsigned soft_rows;
-    unsigned nonfinite_rows;
-    // The first row whose label is neither a class nor ignored, else NO_ROW.
-    unsigned bad_label_row;
-    // Clusters that have finished; 0 between launches.
-    unsigned ticket;
-    unsigned padding;
 };

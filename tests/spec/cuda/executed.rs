@@ -26,12 +26,23 @@ pub struct Gpu {
     /// Bytes by which matrices start behind a multiple of 256: student, teacher, gradient.
     pub misalignment: [usize; 3],
     pub edit: Edit,
+    /// A factor of the gradient that lies on the device.
+    pub grad_scale: Option<f32>,
 }
 
 impl Gpu {
     pub fn new(residency: Residency) -> Self {
         let cluster = if residency == Residency::Cluster { 3 } else { 1 };
-        Self { residency, cluster, threads: None, seed: 1, noise: true, misalignment: [0; 3], edit: Edit::default() }
+        Self {
+            residency,
+            cluster,
+            threads: None,
+            seed: 1,
+            noise: true,
+            misalignment: [0; 3],
+            edit: Edit::default(),
+            grad_scale: None,
+        }
     }
 
     pub fn name(&self) -> &'static str {
@@ -156,6 +167,10 @@ pub fn execute(gpu: &Gpu, case: &Case, target: Target) -> Result<Run> {
         let bytes: Vec<u8> = scale.iter().flat_map(|scale| scale.to_le_bytes()).collect();
         let buffer = memory.allocate("row_grad_scale", &bytes, Access::Read, 0);
         batch = batch.with_row_grad_scale(memory.address(buffer));
+    }
+    if let Some(scale) = gpu.grad_scale {
+        let buffer = memory.allocate("grad_scale", &scale.to_le_bytes(), Access::Read, 0);
+        batch = batch.with_grad_scale(memory.address(buffer));
     }
     let gradient = match (target, separate) {
         (Target::InPlace, _) => Some(matrix(&memory, student, &case.student)),

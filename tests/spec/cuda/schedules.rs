@@ -4,7 +4,7 @@ use kdloss::cuda::specialisation::Residency;
 use kdloss::{DType, DistillationLoss, IgnoredRows};
 
 use crate::case::{Case, Layout, Table};
-use crate::contract::check;
+use crate::contract::{check, close};
 use crate::cuda::executed::{Gpu, Target, execute, run, run_in_place};
 use crate::cuda::kernels;
 use crate::generate::{self, Rows};
@@ -144,6 +144,26 @@ fn sixteen_bit_gradients_are_rounded_to_nearest_even_in_every_residency() {
                 );
                 assert_eq!(written(dtype).buffer, rounded, "{residency:?}, {logits} to {dtype}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_factor_on_the_device_is_one_of_the_hosts() {
+    if !kernels::are_there() {
+        return;
+    }
+    for residency in RESIDENCIES {
+        let mut case = case(3, 1001, DType::F32);
+        case.row_grad_scale = Some(vec![1.0, -3.0, 0.5]);
+        let gpu = Gpu { noise: false, ..Gpu::new(residency) };
+        let on_device = run(&Gpu { grad_scale: Some(-2.5), ..gpu.clone() }, &case).unwrap();
+        case.loss = case.loss.with_grad_scale(-2.5);
+        let on_host = run(&gpu, &case).unwrap();
+        assert_eq!(on_device.value, on_host.value, "the loss has no part in it");
+        let largest = on_host.gradient.iter().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
+        for (got, want) in on_device.gradient.iter().zip(&on_host.gradient) {
+            assert!(close(*got, *want, 1e-6 * largest), "{residency:?}: {got} is not {want}");
         }
     }
 }
