@@ -220,6 +220,16 @@ impl Run {
         gradient
     }
 
+    /// Each byte of the gradient is written exactly once, and none between its rows.
+    fn check_writes(&self, case: &Case) {
+        let Some(buffer) = self.gradient else { return };
+        let Layout { dtype, cols, row_stride } = case.gradient;
+        for (index, &count) in self.memory.writes(buffer).iter().enumerate() {
+            let is_of_a_row = index / dtype.size() % row_stride < cols;
+            assert_eq!(count, u8::from(is_of_a_row), "byte {index} of the gradient: {:?}", self.plan);
+        }
+    }
+
     /// What the launch left, as a host reads it. A fault is a failed test.
     pub fn read(&self, case: &Case) -> Result<LossValue> {
         if let Err(fault) = &self.report {
@@ -228,6 +238,7 @@ impl Run {
         let totals: Totals = bytemuck::pod_read_unaligned(self.memory.bytes(self.totals));
         let records: Vec<RowRecord> = bytemuck::pod_collect_to_vec(self.memory.bytes(self.records));
         assert_eq!(totals.ticket, 0, "the workspace can be used again");
+        self.check_writes(case);
         let value = kdloss::cuda::read(&case.loss, case.batch().vocab(), &totals, &records)?;
         for (total, want) in [(totals.loss, Some(value.loss)), (totals.hard, value.hard), (totals.soft, value.soft)] {
             let want = want.unwrap_or(0.0);
