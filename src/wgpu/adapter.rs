@@ -42,7 +42,7 @@ impl Adapter {
     /// [`Error::NoDevice`], with what there is.
     pub fn choose(wish: Option<&str>) -> Result<Self> {
         let mut adapters = Self::all();
-        let number = wish.and_then(|wish| wish.parse().ok()).filter(|&number| number < adapters.len());
+        let number = wish.and_then(|wish| wish.parse::<usize>().ok()).filter(|&number| number < adapters.len());
         let found = adapters.iter().map(Self::to_string).collect::<Vec<_>>().join(", ");
         adapters.sort_by_key(Self::rank);
         let chosen = adapters.into_iter().find(|adapter| match (number, wish) {
