@@ -109,6 +109,9 @@ pub enum FaultKind {
         /// Its rank.
         rank: u32,
     },
+    /// A CTA that exits although nothing makes it wait for the reads that others make of its shared memory.
+    #[error("the CTA exits while another of its cluster may still read its shared memory")]
+    LeftEarly,
     /// More instructions than were allowed.
     #[error("more instructions than were allowed: an endless loop?")]
     TooLong,

@@ -204,6 +204,10 @@ impl Machine<'_> {
     /// Lets go what waits at a barrier to which all have come.
     fn release(&mut self, cluster: &mut Cluster, cta_index: usize) -> Result<(), Fault> {
         let cta = &mut cluster[cta_index];
+        if !cta.is_running() && !cta.shared.may_end(cta.cluster_barriers) {
+            let (kind, text) = (FaultKind::LeftEarly, "at its end".to_owned());
+            return Err(Fault { kind, cta: cta.position.cta, thread: 0, line: 0, text });
+        }
         let waiting = cta.warps.iter().flatten().filter(|warp| matches!(warp.state, State::AtBarrier(_))).count();
         if waiting > 0 && waiting == cta.warps.len() {
             self.histories[cta.position.cta as usize].pass_barrier();

@@ -46,11 +46,13 @@ const FRESH: Word = Word {
 pub(crate) struct Shared {
     bytes: Vec<u8>,
     words: Vec<Word>,
+    /// The most cluster barriers that another CTA had passed when it read here.
+    last_remote_read: Option<u32>,
 }
 
 impl Shared {
     pub(crate) fn new(len: usize) -> Self {
-        Self { bytes: vec![0xff; len], words: vec![FRESH; len.div_ceil(4)] }
+        Self { bytes: vec![0xff; len], words: vec![FRESH; len.div_ceil(4)], last_remote_read: None }
     }
 
     fn check(&self, address: u64, bytes: usize) -> Result<usize, FaultKind> {
@@ -97,7 +99,13 @@ impl Shared {
             }
             word.read_remotely_at = accessor.cluster_barriers;
         }
+        self.last_remote_read = self.last_remote_read.max(Some(accessor.cluster_barriers));
         Ok(&self.bytes[start..start + bytes])
+    }
+
+    /// Whether a cluster barrier lies between the last read by another CTA and the end of this one, which has passed so many.
+    pub(crate) fn may_end(&self, cluster_barriers: u32) -> bool {
+        self.last_remote_read.is_none_or(|read| read < cluster_barriers)
     }
 
     /// A write by a thread of the CTA.

@@ -281,6 +281,28 @@ fn shared_memory_that_is_gone() {
 }
 
 #[test]
+fn shared_memory_that_may_be_gone() {
+    let shape = || Scene { grid: 2, cluster: 2, ..Scene::default() };
+    // Both read the other's memory and end: whoever comes first, nothing makes it wait for the other's read.
+    let snippet = |end: &str| {
+        format!(
+            ".shared .align 4 .b8 tile[4];
+            setp.eq.u32 %p0, %lane, 0;
+            @%p0 st.shared.u32 [tile], 1;
+            {CLUSTER_BARRIER}
+            mov.u32 %r1, %cluster_ctarank; xor.b32 %r1, %r1, 1;
+            mov.u32 %r3, tile; mapa.shared::cluster.u32 %r4, %r3, %r1;
+            ld.shared::cluster.u32 %r5, [%r4];
+            {end}"
+        )
+    };
+    for fault in in_all_orders(shape, &snippet("")) {
+        assert!(matches!(fault.kind, FaultKind::LeftEarly | FaultKind::Gone { .. }), "{fault}");
+    }
+    shape().run(&snippet(CLUSTER_BARRIER)).unwrap();
+}
+
+#[test]
 fn not_visible() {
     // The reader of the last ticket finds the fences missing, whatever the order.
     let fence = "fence.acq_rel.gpu;";
