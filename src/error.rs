@@ -248,6 +248,46 @@ pub enum Error {
         limit: u64,
     },
 
+    /// A buffer, a stream or a workspace belongs to another CUDA context than the kernels.
+    #[error("the {part} belongs to another CUDA context than the kernels: create both from the same CudaContext")]
+    OtherContext {
+        /// Which part: `stream`, `workspace`, `student`, `teacher`, `gradient`, `labels`, `row_grad_scale` or `grad_scale`.
+        part: &'static str,
+    },
+
+    /// A workspace belongs to another CUDA stream than the call.
+    #[error("the workspace belongs to another stream than the call: create one for each stream with Workspace::new")]
+    OtherStream,
+
+    /// A CUDA stream that is being captured into a graph cannot do what a first call needs.
+    #[error(
+        "cannot {operation} while the stream is captured into a graph: make the same call once before the capture,          with a workspace of as many rows"
+    )]
+    Capturing {
+        /// What the call needs: to load a kernel, or to allocate.
+        operation: &'static str,
+    },
+
+    /// The device's memory does not suffice.
+    #[error("cannot {operation}: the device is out of memory: free some, or split the batch")]
+    OutOfMemory {
+        /// What was to be done.
+        operation: &'static str,
+    },
+
+    /// NVIDIA's driver is too old.
+    #[error("NVIDIA's driver, for CUDA {found}, is too old: {reason}; update the driver")]
+    OldDriver {
+        /// The newest version of CUDA that it runs.
+        found: String,
+        /// What it lacks.
+        reason: String,
+    },
+
+    /// A result was asked for before anything was computed.
+    #[error("there is no result yet: nothing has been computed in this workspace")]
+    NothingComputed,
+
     /// A result was asked for whose commands have not run.
     #[error("there is no result yet: submit the command encoder to the device's queue before reading")]
     NotSubmitted,

@@ -1,24 +1,75 @@
-//! A batch that lies in the memory of a GPU, by address, and the one place where such a batch is checked.
+//! One batch in the memory of a GPU, borrowed from cudarc's slices and views.
 
-use super::params::Params;
-use super::plan::Problem;
-use super::specialisation::Terms;
-use crate::batch::Shape;
+use cudarc::driver::{
+    CudaContext, CudaSlice, CudaStream, CudaView, CudaViewMut, DevicePtr, DevicePtrMut, DeviceSlice, SyncOnDrop,
+};
+use half::{bf16, f16};
+
+use super::raw;
 use crate::error::{Error, Result};
 use crate::logits::DType;
-use crate::loss::{DistillationLoss, IgnoredRows, Reduction};
-use crate::row_stats::Temperature;
 
-/// A matrix of logits, or of a gradient, in the memory of a GPU: laid out as [`kdloss::Matrix`](crate::Matrix).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Matrix {
-    /// Device address of the first element.
-    pub address: u64,
-    /// Elements from there to the end of the buffer.
-    pub len: usize,
-    /// The storage type.
-    pub dtype: DType,
+/// Logits in the memory of a GPU, borrowed: from `&CudaSlice<T>` or `CudaView<T>` with `T` one of `f32`, `f16`, `bf16`.
+#[derive(Debug)]
+pub enum Logits<'a> {
+    /// 32-bit floats.
+    F32(CudaView<'a, f32>),
+    /// IEEE 754 half precision.
+    F16(CudaView<'a, f16>),
+    /// bfloat16.
+    Bf16(CudaView<'a, bf16>),
+}
+
+/// Logits or gradient entries in the memory of a GPU, to be written: from `&mut CudaSlice<T>` or `CudaViewMut<T>`.
+#[derive(Debug)]
+pub enum LogitsMut<'a> {
+    /// 32-bit floats.
+    F32(CudaViewMut<'a, f32>),
+    /// IEEE 754 half precision.
+    F16(CudaViewMut<'a, f16>),
+    /// bfloat16.
+    Bf16(CudaViewMut<'a, bf16>),
+}
+
+/// Labels in the memory of a GPU, one per row, borrowed: from `&CudaSlice<T>` or `CudaView<T>` with `T` `i64` or `i32`.
+#[derive(Debug)]
+pub enum Labels<'a> {
+    /// 64-bit labels, as PyTorch has them.
+    I64(CudaView<'a, i64>),
+    /// 32-bit labels.
+    I32(CudaView<'a, i32>),
+}
+
+macro_rules! from_view_and_slice {
+    ($name:ident::$variant:ident, $view:ty, $slice:ty, $as_view:ident) => {
+        impl<'a> From<$view> for $name<'a> {
+            fn from(view: $view) -> Self {
+                Self::$variant(view)
+            }
+        }
+
+        impl<'a> From<$slice> for $name<'a> {
+            fn from(slice: $slice) -> Self {
+                Self::$variant(slice.$as_view())
+            }
+        }
+    };
+}
+
+from_view_and_slice!(Logits::F32, CudaView<'a, f32>, &'a CudaSlice<f32>, as_view);
+from_view_and_slice!(Logits::F16, CudaView<'a, f16>, &'a CudaSlice<f16>, as_view);
+from_view_and_slice!(Logits::Bf16, CudaView<'a, bf16>, &'a CudaSlice<bf16>, as_view);
+from_view_and_slice!(LogitsMut::F32, CudaViewMut<'a, f32>, &'a mut CudaSlice<f32>, as_view_mut);
+from_view_and_slice!(LogitsMut::F16, CudaViewMut<'a, f16>, &'a mut CudaSlice<f16>, as_view_mut);
+from_view_and_slice!(LogitsMut::Bf16, CudaViewMut<'a, bf16>, &'a mut CudaSlice<bf16>, as_view_mut);
+from_view_and_slice!(Labels::I64, CudaView<'a, i64>, &'a CudaSlice<i64>, as_view);
+from_view_and_slice!(Labels::I32, CudaView<'a, i32>, &'a CudaSlice<i32>, as_view);
+
+/// A matrix of logits in the memory of a GPU: laid out as [`kdloss::Matrix`](crate::Matrix).
+#[derive(Debug)]
+pub struct Matrix<'a> {
+    /// The buffer, from the first row on.
+    pub data: Logits<'a>,
     /// Number of rows.
     pub rows: usize,
     /// Elements of a row.
@@ -27,11 +78,23 @@ pub struct Matrix {
     pub row_stride: usize,
 }
 
-impl Matrix {
-    /// A matrix whose rows follow one another, in a buffer of `len` elements. It is checked when a loss is computed.
-    #[must_use]
-    pub fn new(address: u64, len: usize, dtype: DType, rows: usize, cols: usize) -> Self {
-        Self { address, len, dtype, rows, cols, row_stride: cols }
+/// A matrix in the memory of a GPU that is written: a gradient, or logits that their gradient overwrites.
+#[derive(Debug)]
+pub struct MatrixMut<'a> {
+    /// The buffer, from the first row on.
+    pub data: LogitsMut<'a>,
+    /// Number of rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub cols: usize,
+    /// Elements between the starts of two rows, at least `cols`.
+    pub row_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix whose rows follow one another. It is checked when a loss is computed.
+    pub fn new(data: impl Into<Logits<'a>>, rows: usize, cols: usize) -> Self {
+        Self { data: data.into(), rows, cols, row_stride: cols }
     }
 
     /// Sets the number of elements between the starts of two rows.
@@ -40,220 +103,165 @@ impl Matrix {
         self.row_stride = row_stride;
         self
     }
-
-    /// Checks shape and address.
-    fn check(&self, matrix: &'static str, rows: usize, vocab: usize) -> Result<()> {
-        let Self { len, rows: found, cols, row_stride, .. } = *self;
-        Shape { len, rows: found, cols, row_stride }.check(matrix, rows, vocab)?;
-        aligned(matrix, self.address, self.dtype.size())
-    }
-
-    /// Whether in every row the two matrices lie alike towards groups of so many elements.
-    fn lies_like(&self, other: &Self, elements: u64) -> bool {
-        let start = |matrix: &Self| matrix.address / matrix.dtype.size() as u64 % elements;
-        let stride = |matrix: &Self| matrix.row_stride as u64 % elements;
-        start(self) == start(other) && (self.rows <= 1 || stride(self) == stride(other))
-    }
 }
 
-/// Labels in the memory of a GPU, one per row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Labels {
-    address: u64,
-    bytes: usize,
-}
-
-impl Labels {
-    /// 64-bit labels, as PyTorch has them.
-    #[must_use]
-    pub fn i64(address: u64) -> Self {
-        Self { address, bytes: 8 }
+impl<'a> MatrixMut<'a> {
+    /// A matrix whose rows follow one another. It is checked when a loss is computed.
+    pub fn new(data: impl Into<LogitsMut<'a>>, rows: usize, cols: usize) -> Self {
+        Self { data: data.into(), rows, cols, row_stride: cols }
     }
 
-    /// 32-bit labels.
+    /// Sets the number of elements between the starts of two rows.
     #[must_use]
-    pub fn i32(address: u64) -> Self {
-        Self { address, bytes: 4 }
+    pub fn with_row_stride(mut self, row_stride: usize) -> Self {
+        self.row_stride = row_stride;
+        self
     }
 }
 
 /// One batch in the memory of a GPU: the student's logits, and what they are compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Batch {
-    student: Matrix,
-    teacher: Option<Matrix>,
-    labels: Option<Labels>,
-    row_grad_scale: u64,
-    grad_scale: u64,
+///
+/// `Student` is [`Matrix`], or [`MatrixMut`] where the gradient overwrites the student's logits.
+#[derive(Debug)]
+pub struct Batch<'a, Student = Matrix<'a>> {
+    pub(super) student: Student,
+    pub(super) targets: Targets<'a>,
+}
+
+/// All of a batch but the student.
+#[derive(Debug, Default)]
+pub(super) struct Targets<'a> {
+    teacher: Option<Matrix<'a>>,
+    labels: Option<Labels<'a>>,
+    row_grad_scale: Option<CudaView<'a, f32>>,
+    grad_scale: Option<CudaView<'a, f32>>,
     vocab: Option<usize>,
 }
 
-impl Batch {
+impl<'a, Student> Batch<'a, Student> {
     /// A batch of student logits, without teacher or labels yet.
     #[must_use]
-    pub fn new(student: Matrix) -> Self {
-        Self { student, teacher: None, labels: None, row_grad_scale: 0, grad_scale: 0, vocab: None }
+    pub fn new(student: Student) -> Self {
+        Self { student, targets: Targets::default() }
     }
 
     /// Adds the teacher's logits, needed unless `alpha` is 1. Type, width and row stride may differ from the student's.
     #[must_use]
-    pub fn with_teacher(mut self, teacher: Matrix) -> Self {
-        self.teacher = Some(teacher);
+    pub fn with_teacher(mut self, teacher: Matrix<'a>) -> Self {
+        self.targets.teacher = Some(teacher);
         self
     }
 
     /// Adds the labels, one per row, needed unless `alpha` is 0: a class in `0..vocab`, or the loss's `ignore_index`.
     #[must_use]
-    pub fn with_labels(mut self, labels: Labels) -> Self {
-        self.labels = Some(labels);
+    pub fn with_labels(mut self, labels: impl Into<Labels<'a>>) -> Self {
+        self.targets.labels = Some(labels.into());
         self
     }
 
     /// Sets the vocabulary: how many columns are classes. Default: the narrower of student and teacher.
     #[must_use]
     pub fn with_vocab(mut self, vocab: usize) -> Self {
-        self.vocab = Some(vocab);
+        self.targets.vocab = Some(vocab);
         self
     }
 
-    /// Adds a factor for the gradient of each row: the address of an `f32` per row.
+    /// Adds a factor for the gradient of each row.
     #[must_use]
-    pub fn with_row_grad_scale(mut self, address: u64) -> Self {
-        self.row_grad_scale = address;
+    pub fn with_row_grad_scale(mut self, row_grad_scale: CudaView<'a, f32>) -> Self {
+        self.targets.row_grad_scale = Some(row_grad_scale);
         self
     }
 
-    /// Adds a factor for the whole gradient, beside the loss's `grad_scale`: the address of one `f32`, such as the gradient
+    /// Adds a factor for the whole gradient, beside the loss's `grad_scale`: one number on the GPU, such as the gradient
     /// that arrives from above.
     #[must_use]
-    pub fn with_grad_scale(mut self, address: u64) -> Self {
-        self.grad_scale = address;
+    pub fn with_grad_scale(mut self, grad_scale: CudaView<'a, f32>) -> Self {
+        self.targets.grad_scale = Some(grad_scale);
         self
     }
+}
 
-    /// The vocabulary: what [`Batch::with_vocab`] set, else the narrower of student and teacher.
-    #[must_use]
-    pub fn vocab(&self) -> usize {
-        let narrower = self.teacher.map_or(usize::MAX, |teacher| teacher.cols).min(self.student.cols);
-        self.vocab.unwrap_or(narrower)
+/// Lends the addresses of buffers to one launch on a stream.
+///
+/// cudarc makes the stream wait for whatever wrote a buffer before, and on dropping the guard tells others that the stream
+/// uses it: the guards must live until the kernel has been launched.
+pub(super) struct Lender<'s> {
+    stream: &'s CudaStream,
+    guards: Vec<SyncOnDrop<'s>>,
+}
+
+impl<'s> Lender<'s> {
+    pub(super) fn new(stream: &'s CudaStream) -> Self {
+        Self { stream, guards: Vec::new() }
     }
 
-    /// Checks the batch, and says what there is to compute and what the kernel has to know.
-    ///
-    /// # Errors
-    ///
-    /// As [`cpu::forward`](crate::cpu::forward), but for the labels, which only the GPU sees;
-    /// [`Error::BufferOffset`] for an address that is no multiple of its element's size, and
-    /// [`Error::TooManyRows`] or [`Error::VocabTooWide`] for sizes beyond 32 bits.
-    pub fn check(&self, loss: &DistillationLoss, gradient: Option<Matrix>) -> Result<(Problem, Params)> {
-        loss.validate()?;
-        let (student, vocab) = (self.student, self.vocab());
-        let rows = student.rows;
-        if vocab == 0 {
-            return Err(Error::EmptyVocab);
-        }
-        student.check("student", rows, vocab)?;
-        let teacher = match self.teacher {
-            _ if !loss.has_soft_term() => None,
-            None => return Err(Error::MissingTeacher { alpha: loss.alpha }),
-            Some(teacher) => Some(teacher),
+    pub(super) fn matrix(&mut self, name: &'static str, matrix: &'s Matrix<'_>) -> Result<raw::Matrix> {
+        let Matrix { data, rows, cols, row_stride } = matrix;
+        let (dtype, len, address) = match data {
+            Logits::F32(view) => (DType::F32, view.len(), self.read(name, view)?),
+            Logits::F16(view) => (DType::F16, view.len(), self.read(name, view)?),
+            Logits::Bf16(view) => (DType::Bf16, view.len(), self.read(name, view)?),
         };
-        if let Some(teacher) = teacher {
-            teacher.check("teacher", rows, vocab)?;
-        }
-        if let Some(gradient) = gradient {
-            gradient.check("gradient", rows, vocab)?;
-        }
-        if loss.has_hard_term() && self.labels.is_none() {
-            return Err(Error::MissingLabels { alpha: loss.alpha });
-        }
-        if let Some(labels) = self.labels {
-            aligned("labels", labels.address, labels.bytes)?;
-        }
-        aligned("row_grad_scale", self.row_grad_scale, 4)?;
-        aligned("grad_scale", self.grad_scale, 4)?;
-        // Numbers of columns are 31-bit in the kernel, where some are negative.
-        let widest = gradient.map_or(vocab, |gradient| gradient.cols);
-        let columns = |cols: usize| u32::try_from(cols).ok().filter(|&cols| cols <= 1 << 30);
-        let (Some(vocab), Some(gradient_cols)) = (columns(vocab), columns(widest)) else {
-            return Err(Error::RowTooWide { matrix: "gradient", bytes: 4 * widest as u64, limit: 4 << 30 });
-        };
-        let Some(row_count) = u32::try_from(rows).ok().filter(|&rows| rows <= 1 << 30) else {
-            return Err(Error::TooManyRows { rows, limit: 1 << 30 });
-        };
-        let problem = Problem {
-            rows: row_count,
-            vocab,
-            student: student.dtype,
-            teacher: teacher.map_or(student.dtype, |teacher| teacher.dtype),
-            gradient: gradient.map(|gradient| gradient.dtype),
-            terms: Terms::of(loss),
-            wide: are_alike(&student, teacher.as_ref(), gradient.as_ref()),
-        };
-        Ok((problem, self.params(loss, teacher, gradient, &problem, gradient_cols)))
+        Ok(raw::Matrix::new(address, len, dtype, *rows, *cols).with_row_stride(*row_stride))
     }
 
-    fn params(
-        &self,
-        loss: &DistillationLoss,
-        teacher: Option<Matrix>,
-        gradient: Option<Matrix>,
-        problem: &Problem,
-        gradient_cols: u32,
-    ) -> Params {
-        let temperature = Temperature::new(loss.temperature);
-        let denominator = match loss.reduction {
-            Reduction::Mean | Reduction::Sum | Reduction::None => 1.0,
-            Reduction::DividedBy(denominator) => denominator,
+    pub(super) fn matrix_mut(&mut self, name: &'static str, matrix: &'s mut MatrixMut<'_>) -> Result<raw::Matrix> {
+        let MatrixMut { data, rows, cols, row_stride } = matrix;
+        let (dtype, len, address) = match data {
+            LogitsMut::F32(view) => (DType::F32, view.len(), self.write(name, view)?),
+            LogitsMut::F16(view) => (DType::F16, view.len(), self.write(name, view)?),
+            LogitsMut::Bf16(view) => (DType::Bf16, view.len(), self.write(name, view)?),
         };
-        let address = |matrix: Option<Matrix>| matrix.map_or(0, |matrix| matrix.address);
-        let stride = |matrix: Option<Matrix>| matrix.map_or(0, |matrix| matrix.row_stride as i64);
-        Params {
-            student: self.student.address,
-            teacher: address(teacher),
-            gradient: address(gradient),
-            labels: self.labels.map_or(0, |labels| labels.address),
-            row_grad_scale: self.row_grad_scale,
-            grad_scale: self.grad_scale,
-            student_stride: stride(Some(self.student)),
-            teacher_stride: stride(teacher),
-            gradient_stride: stride(gradient),
-            ignore_index: loss.ignore_index,
-            rows: problem.rows,
-            vocab: problem.vocab,
-            gradient_cols,
-            label_bytes: self.labels.map_or(0, |labels| labels.bytes as u32),
-            soft_only: u32::from(loss.ignored_rows == IgnoredRows::SoftOnly),
-            is_mean: u32::from(loss.reduction == Reduction::Mean),
-            temperature_reciprocal: temperature.reciprocal,
-            temperature_exponent_scale: temperature.exponent_scale,
-            temperature_squared: (loss.temperature * loss.temperature) as f32,
-            hard_weight: loss.alpha as f32,
-            soft_weight: (1.0 - loss.alpha) as f32,
-            hard_gradient: (loss.grad_scale * loss.alpha / denominator) as f32,
-            soft_gradient: (loss.grad_scale * (1.0 - loss.alpha) * loss.temperature / denominator) as f32,
-            denominator,
-            ..Params::default()
+        Ok(raw::Matrix::new(address, len, dtype, *rows, *cols).with_row_stride(*row_stride))
+    }
+
+    /// The batch of a student whose address is known.
+    pub(super) fn batch(&mut self, student: raw::Matrix, targets: &'s Targets<'_>) -> Result<raw::Batch> {
+        let mut batch = raw::Batch::new(student);
+        if let Some(teacher) = &targets.teacher {
+            batch = batch.with_teacher(self.matrix("teacher", teacher)?);
         }
+        if let Some(labels) = &targets.labels {
+            let (len, labels) = match labels {
+                Labels::I64(view) => (view.len(), raw::Labels::i64(self.read("labels", view)?)),
+                Labels::I32(view) => (view.len(), raw::Labels::i32(self.read("labels", view)?)),
+            };
+            same_rows("labels", student.rows, len)?;
+            batch = batch.with_labels(labels);
+        }
+        if let Some(scale) = &targets.row_grad_scale {
+            same_rows("row_grad_scale", student.rows, scale.len())?;
+            batch = batch.with_row_grad_scale(self.read("row_grad_scale", scale)?);
+        }
+        if let Some(scale) = &targets.grad_scale {
+            if scale.is_empty() {
+                return Err(Error::RowCountMismatch { part: "grad_scale", expected: 1, found: 0 });
+            }
+            batch = batch.with_grad_scale(self.read("grad_scale", scale)?);
+        }
+        Ok(targets.vocab.map_or(batch, |vocab| batch.with_vocab(vocab)))
+    }
+
+    fn read<T>(&mut self, name: &'static str, view: &'s CudaView<'_, T>) -> Result<u64> {
+        self.check(name, view.stream().context())?;
+        let (address, guard) = view.device_ptr(self.stream);
+        self.guards.push(guard);
+        Ok(address)
+    }
+
+    fn write<T>(&mut self, name: &'static str, view: &'s mut CudaViewMut<'_, T>) -> Result<u64> {
+        self.check(name, view.stream().context())?;
+        let (address, guard) = view.device_ptr_mut(self.stream);
+        self.guards.push(guard);
+        Ok(address)
+    }
+
+    fn check(&self, name: &'static str, context: &CudaContext) -> Result<()> {
+        if *context == **self.stream.context() { Ok(()) } else { Err(Error::OtherContext { part: name }) }
     }
 }
 
-/// Whether rows of all matrices lie alike towards the vectors in which they are moved.
-fn are_alike(student: &Matrix, teacher: Option<&Matrix>, gradient: Option<&Matrix>) -> bool {
-    // Groups are cut by the narrower of student and teacher.
-    let cut_by = teacher.filter(|teacher| teacher.dtype.size() < student.dtype.size()).unwrap_or(student);
-    let group = 16 / cut_by.dtype.size() as u64;
-    [Some(student), teacher, gradient]
-        .into_iter()
-        .flatten()
-        .all(|matrix| matrix.lies_like(cut_by, group.min(16 / matrix.dtype.size() as u64)))
-}
-
-fn aligned(buffer: &'static str, address: u64, alignment: usize) -> Result<()> {
-    let alignment = alignment as u64;
-    if address.is_multiple_of(alignment) {
-        Ok(())
-    } else {
-        Err(Error::BufferOffset { buffer, offset: address, alignment })
-    }
+fn same_rows(part: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(Error::RowCountMismatch { part, expected, found }) }
 }

@@ -9,21 +9,41 @@
 //! * [`specialisation`] is what is chosen when the kernel is compiled: storage types, terms, residency.
 //! * [`plan`] lays a call out on a GPU: pure functions of shapes and limits.
 //! * [`nvrtc`] compiles the kernel: it needs NVIDIA's run-time compiler, but neither a GPU nor its driver.
-//! * [`Batch`] describes matrices by their device addresses, checks them, and makes the kernel's parameters.
+//! * [`Kernels`] compiles on first use, keeps what is compiled, and launches on the caller's stream; [`Workspace`] is what a
+//!   stream needs for it. Nothing synchronises but [`Workspace::read`], which brings a loss to the host.
+//! * [`Batch`] borrows cudarc's slices and views; [`raw::Batch`] takes device addresses.
 //!
-//! # What is there, and what is not
+//! # What it needs
 //!
-//! The kernel, its plan and its parameters, proved by executing the PTX that NVRTC makes of them on the CPU. Loading and
-//! launching them through the CUDA driver is to follow, and so is the first run on a GPU.
+//! NVIDIA's driver for CUDA 11.4 or newer, a GPU of compute capability 8.0 or more, and NVRTC, which comes with the CUDA
+//! toolkit. All three are looked for at run time, and that one is missing is an [`Error`](crate::Error): a program
+//! built with this feature runs everywhere. To build it, no part of CUDA is needed.
+//!
+//! # What has run
+//!
+//! The PTX of the kernels is executed on the CPU by the tests, and this module runs there over a driver that stands in for
+//! NVIDIA's. Nothing here has run on a GPU yet.
 
 mod batch;
+mod cache;
+mod driver;
+mod host;
+mod kernels;
+mod modules;
 pub mod nvrtc;
 #[doc(hidden)]
 pub mod params;
 pub mod plan;
+pub mod raw;
 mod results;
 pub mod specialisation;
+mod workspace;
 
-pub use batch::{Batch, Labels, Matrix};
+pub use batch::{Batch, Labels, Logits, LogitsMut, Matrix, MatrixMut};
+pub use cache::folder as cache_folder;
+pub use cudarc;
+pub use driver::{Device, context, devices, version as driver_version};
+pub use kernels::Kernels;
 #[doc(hidden)]
 pub use results::read;
+pub use workspace::Workspace;

@@ -16,14 +16,14 @@ use crate::error::{Error, Result};
 /// What NVRTC makes of a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Compiled {
-    /// PTX, which a driver compiles further: for an architecture `compute_…`.
-    Ptx(String),
-    /// Machine code: for an architecture `sm_…`.
-    Cubin(Vec<u8>),
+pub struct Compiled {
+    /// PTX, which a driver compiles further.
+    pub ptx: String,
+    /// Machine code, for an architecture `sm_…`; empty for `compute_…`.
+    pub cubin: Vec<u8>,
 }
 
-/// Compiles a kernel for an architecture: `compute_90` gives PTX, `sm_90` machine code.
+/// Compiles a kernel for an architecture: `compute_90` gives PTX, `sm_90` machine code too.
 ///
 /// # Errors
 ///
@@ -35,8 +35,7 @@ pub fn compile(specialisation: &Specialisation, architecture: &str) -> Result<Co
 /// Compiles a source with options of one's own: the tests break kernels on purpose.
 #[doc(hidden)]
 pub fn compile_source(source: &str, options: &[String], architecture: &str) -> Result<Compiled> {
-    static NVRTC: OnceLock<Result<Nvrtc>> = OnceLock::new();
-    let nvrtc = NVRTC.get_or_init(Nvrtc::open).as_ref().map_err(Clone::clone)?;
+    let nvrtc = nvrtc()?;
     let mut options = options.to_vec();
     options.push(format!("--gpu-architecture={architecture}"));
     let failed = |log: String| Error::CompileFailed { architecture: architecture.to_owned(), log };
@@ -44,12 +43,62 @@ pub fn compile_source(source: &str, options: &[String], architecture: &str) -> R
     if !program.compile(&options) {
         return Err(failed(program.log()));
     }
-    let code = |get_size, get| program.text(get_size, get);
-    Ok(if architecture.starts_with("sm_") {
-        Compiled::Cubin(code(nvrtc.get_cubin_size, nvrtc.get_cubin))
-    } else {
-        Compiled::Ptx(text_of(code(nvrtc.get_ptx_size, nvrtc.get_ptx)))
+    Ok(Compiled {
+        ptx: text_of(program.text(nvrtc.get_ptx_size, nvrtc.get_ptx)),
+        cubin: program.text(nvrtc.get_cubin_size, nvrtc.get_cubin),
     })
+}
+
+/// NVRTC's version, as in `12.9`.
+///
+/// # Errors
+///
+/// [`Error::NoCompiler`].
+pub fn version() -> Result<String> {
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: the pointers are to two integers.
+    unsafe { (nvrtc()?.version)(&mut major, &mut minor) };
+    Ok(format!("{major}.{minor}"))
+}
+
+/// The name of the library that was opened.
+///
+/// # Errors
+///
+/// [`Error::NoCompiler`].
+pub fn library() -> Result<&'static str> {
+    Ok(&nvrtc()?.name)
+}
+
+/// The best that NVRTC can compile for a compute capability such as 90: its machine code, else PTX of an older one, which
+/// the driver compiles further.
+///
+/// # Errors
+///
+/// [`Error::NoCompiler`]; [`Error::CompileFailed`] where NVRTC knows newer GPUs only.
+pub fn architecture_for(capability: u32) -> Result<String> {
+    let nvrtc = nvrtc()?;
+    let mut count = 0;
+    // SAFETY: the pointer is to an integer.
+    unsafe { (nvrtc.get_architecture_count)(&mut count) };
+    let mut known = vec![0; usize::try_from(count).unwrap_or(0)];
+    // SAFETY: there is room for as many numbers as there were said to be.
+    unsafe { (nvrtc.get_architectures)(known.as_mut_ptr()) };
+    let known = known.into_iter().filter_map(|architecture| u32::try_from(architecture).ok());
+    match known.filter(|&architecture| architecture <= capability).max() {
+        Some(architecture) if architecture == capability => Ok(format!("sm_{architecture}")),
+        Some(architecture) => Ok(format!("compute_{architecture}")),
+        None => Err(Error::CompileFailed {
+            architecture: format!("sm_{capability}"),
+            log: format!("{} only knows newer GPUs: set KDLOSS_NVRTC to the full path of an older one", nvrtc.name),
+        }),
+    }
+}
+
+/// The library, opened when it is first asked for.
+fn nvrtc() -> Result<&'static Nvrtc> {
+    static NVRTC: OnceLock<Result<Nvrtc>> = OnceLock::new();
+    NVRTC.get_or_init(Nvrtc::open).as_ref().map_err(Clone::clone)
 }
 
 /// `nvrtcProgram`, and the functions on it.
@@ -78,6 +127,10 @@ struct Nvrtc {
     get_ptx: Get,
     get_cubin_size: GetSize,
     get_cubin: Get,
+    version: unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int,
+    get_architecture_count: unsafe extern "C" fn(*mut c_int) -> c_int,
+    get_architectures: unsafe extern "C" fn(*mut c_int) -> c_int,
+    name: String,
     /// Keeps the functions where they are.
     _library: Library,
 }
@@ -88,7 +141,7 @@ impl Nvrtc {
         for path in candidates() {
             // SAFETY: loading NVRTC runs its initialisers, which have no preconditions.
             match unsafe { Library::new(&path) } {
-                Ok(library) => match Self::bind(library) {
+                Ok(library) => match Self::bind(path.display().to_string(), library) {
                     Ok(nvrtc) => return Ok(nvrtc),
                     Err(error) => tried.push(format!("{} ({error})", path.display())),
                 },
@@ -98,8 +151,8 @@ impl Nvrtc {
         Err(Error::NoCompiler { tried: tried.join(", ") })
     }
 
-    fn bind(library: Library) -> std::result::Result<Self, libloading::Error> {
-        // SAFETY: the types are those of nvrtc.h, which have not changed since CUDA 11.1.
+    fn bind(name: String, library: Library) -> std::result::Result<Self, libloading::Error> {
+        // SAFETY: the types are those of nvrtc.h, which have not changed since CUDA 11.2.
         unsafe {
             Ok(Self {
                 create: *library.get(b"nvrtcCreateProgram")?,
@@ -111,6 +164,10 @@ impl Nvrtc {
                 get_ptx: *library.get(b"nvrtcGetPTX")?,
                 get_cubin_size: *library.get(b"nvrtcGetCUBINSize")?,
                 get_cubin: *library.get(b"nvrtcGetCUBIN")?,
+                version: *library.get(b"nvrtcVersion")?,
+                get_architecture_count: *library.get(b"nvrtcGetNumSupportedArchs")?,
+                get_architectures: *library.get(b"nvrtcGetSupportedArchs")?,
+                name,
                 _library: library,
             })
         }

@@ -177,7 +177,7 @@ fn inner_loops_are_short() {
     // Instructions per element that have been reached, both passes together.
     for (terms, special_functions, most) in PINNED {
         let one = plan(&Problem::new(8192, 151_936, DType::Bf16, terms), &h100).specialisation;
-        let Ok(Compiled::Cubin(code)) = compile(&one, "sm_90") else { panic!("{one:?} does not compile") };
+        let Ok(Compiled { cubin: code, .. }) = compile(&one, "sm_90") else { panic!("{one:?} does not compile") };
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), code).unwrap();
         let text = output_of(Command::new(&nvdisasm).arg("--print-code").arg(file.path()));

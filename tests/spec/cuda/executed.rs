@@ -2,8 +2,8 @@
 
 use kdloss::cuda::params::{Params, RowRecord, Totals};
 use kdloss::cuda::plan::{self, DeviceLimits, Plan, Problem, STATIC_SHARED};
+use kdloss::cuda::raw::{Batch, Labels, Matrix};
 use kdloss::cuda::specialisation::{KERNEL, Residency};
-use kdloss::cuda::{Batch, Labels, Matrix};
 use kdloss::{Error, LossValue, Result};
 use ptx::{Access, Buffer, Fault, Launch, Memory, Options, Report, launch};
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
-use kdloss::cuda::nvrtc::{Compiled, compile_source};
+use kdloss::cuda::nvrtc::compile_source;
 use kdloss::cuda::specialisation::{Specialisation, source};
 use ptx::Module;
 
@@ -42,10 +42,7 @@ pub fn are_there() -> bool {
 pub fn ptx(specialisation: &Specialisation, architecture: &str, edit: &Edit) -> kdloss::Result<String> {
     let source = if edit.from.is_empty() { source() } else { source().replace(edit.from, edit.to) };
     let options = [specialisation.options(), edit.options.clone()].concat();
-    match compile_source(&source, &options, architecture)? {
-        Compiled::Ptx(text) => Ok(text),
-        other => panic!("{architecture} gave {other:?}"),
-    }
+    Ok(compile_source(&source, &options, architecture)?.ptx)
 }
 
 /// Runs `use_it` with a kernel, compiled if it has not been yet; `None` if an edit made it one that does not compile.
