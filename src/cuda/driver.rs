@@ -18,8 +18,8 @@ const OLDEST_DRIVER: i32 = 11_040;
 /// Compute capability of the oldest GPU that the kernels are tested for.
 const OLDEST_ARCHITECTURE: u32 = 80;
 
-/// What the driver's library may be called.
-const LIBRARIES: &[&str] = if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so.1", "libcuda.so"] };
+/// What the driver's library may be called, in the order in which cudarc looks for it.
+const LIBRARIES: &[&str] = if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so", "libcuda.so.1"] };
 
 /// The driver's functions that a call of this crate leads to.
 const FUNCTIONS: [&CStr; 36] = [

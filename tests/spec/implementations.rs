@@ -39,7 +39,10 @@ pub fn all() -> Vec<Implementation> {
     #[cfg(feature = "wgpu")]
     all.extend(crate::wgpu::device::all());
     #[cfg(feature = "cuda")]
-    all.extend(crate::cuda::executed::all());
+    {
+        all.extend(crate::cuda::executed::all());
+        all.extend(crate::cuda::device::all());
+    }
     all
 }
 

@@ -141,7 +141,7 @@ Per row, with student logits s, teacher logits t and label y:
 
 JSON: loss, hard, soft, rows, vocab, counted_rows (rows whose label is a class; all, without labels), nonfinite_rows
 (rows that count for a term and hold NaN or +inf or are masked throughout), backend, device, milliseconds (of the
-computation; on wgpu, of compiling the kernels and of transfers too); with --reduction none also row_losses, and loss,
+computation; on a GPU, of compiling the kernels and of transfers too); with --reduction none also row_losses, and loss,
 hard and soft are sums. A term that is not computed is null; infinities and NaN are the strings \"inf\", \"-inf\" and
 \"nan\".
 
@@ -219,7 +219,7 @@ pub(crate) enum IgnoredRowsChoice {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BackendChoice {
-    /// A GPU through wgpu, where there is one and wgpu is built in, else cpu; never a software adapter
+    /// The first that is built in and has a GPU: cuda, wgpu; else cpu. Never a software adapter
     Auto,
     /// The scalar f64 oracle: slow, and right
     Reference,
@@ -227,7 +227,7 @@ pub(crate) enum BackendChoice {
     Cpu,
     /// Any GPU, through WGSL kernels; a software adapter where there is no other
     Wgpu,
-    /// NVIDIA GPUs; not in this version
+    /// NVIDIA GPUs, through CUDA kernels; CUDA_VISIBLE_DEVICES decides which of several
     Cuda,
 }
 

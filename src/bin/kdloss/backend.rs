@@ -8,13 +8,14 @@ use kdloss::{Batch, DistillationLoss, LossValue, MatrixMut, cpu, reference};
 use super::args::BackendChoice;
 use super::failure::{Failure, Result};
 use super::gpu::{self, Adapter, Gpu};
-use super::machine;
+use super::{cuda, machine};
 
 /// A backend that is there, and where it has adapters, one of them.
 pub(crate) enum Pick {
     Reference,
     Cpu,
     Wgpu(Adapter),
+    Cuda(cuda::Device),
 }
 
 /// A backend that is ready to compute.
@@ -22,6 +23,7 @@ pub(crate) enum Backend {
     Reference,
     Cpu,
     Wgpu(Box<Gpu>),
+    Cuda(Box<cuda::Gpu>),
 }
 
 impl Pick {
@@ -30,17 +32,20 @@ impl Pick {
         match (choice, adapter) {
             (BackendChoice::Wgpu, _) | (BackendChoice::Auto, Some(_)) => gpu::choose(adapter).map(Self::Wgpu),
             (other, Some(adapter)) => Err(adapter_of_another_backend(other, adapter)),
-            (BackendChoice::Auto, None) => Ok(Self::auto(gpu::adapters())),
+            (BackendChoice::Auto, None) => Ok(Self::auto(cuda::usable().unwrap_or_default(), gpu::adapters)),
             (BackendChoice::Reference, None) => Ok(Self::Reference),
             (BackendChoice::Cpu, None) => Ok(Self::Cpu),
-            (BackendChoice::Cuda, None) => Err(cuda_is_not_built_in()),
+            (BackendChoice::Cuda, None) => cuda::choose().map(Self::Cuda),
         }
     }
 
-    /// What `auto` picks where these adapters are: the best real GPU, else the processor. A software adapter runs on the
-    /// processor as well, slower than the backend that is made for it.
-    pub(crate) fn auto(adapters: Vec<Adapter>) -> Self {
-        let best = adapters.into_iter().filter(|adapter| !adapter.is_software()).min_by_key(Adapter::rank);
+    /// What `auto` picks where these are: the first NVIDIA GPU, else the best real GPU through wgpu, else the processor. A
+    /// software adapter runs on the processor as well, slower than the backend that is made for it.
+    pub(crate) fn auto(devices: Vec<cuda::Device>, adapters: impl FnOnce() -> Vec<Adapter>) -> Self {
+        if let Some(device) = devices.into_iter().next() {
+            return Self::Cuda(device);
+        }
+        let best = adapters().into_iter().filter(|adapter| !adapter.is_software()).min_by_key(Adapter::rank);
         best.map_or(Self::Cpu, Self::Wgpu)
     }
 
@@ -49,6 +54,7 @@ impl Pick {
             Self::Reference => "reference",
             Self::Cpu => "cpu",
             Self::Wgpu(_) => "wgpu",
+            Self::Cuda(_) => "cuda",
         }
     }
 
@@ -57,6 +63,7 @@ impl Pick {
             Self::Reference => Backend::Reference,
             Self::Cpu => Backend::Cpu,
             Self::Wgpu(adapter) => Backend::Wgpu(Box::new(Gpu::open(adapter)?)),
+            Self::Cuda(device) => Backend::Cuda(Box::new(cuda::Gpu::open(device)?)),
         })
     }
 }
@@ -66,7 +73,7 @@ impl fmt::Display for Pick {
         f.write_str(self.name())?;
         match self {
             Self::Wgpu(adapter) => write!(f, ", adapter {}", adapter.index()),
-            Self::Reference | Self::Cpu => Ok(()),
+            Self::Reference | Self::Cpu | Self::Cuda(_) => Ok(()),
         }
     }
 }
@@ -77,6 +84,7 @@ impl Backend {
         match self {
             Self::Reference | Self::Cpu => machine::device(),
             Self::Wgpu(gpu) => gpu.device().to_owned(),
+            Self::Cuda(gpu) => gpu.device().to_owned(),
         }
     }
 
@@ -85,6 +93,7 @@ impl Backend {
             Self::Reference => Ok(reference::forward(loss, batch)?),
             Self::Cpu => Ok(cpu::forward(loss, batch)?),
             Self::Wgpu(gpu) => gpu.forward(loss, batch),
+            Self::Cuda(gpu) => gpu.forward(loss, batch),
         }
     }
 
@@ -106,6 +115,7 @@ impl Backend {
             }
             Self::Cpu => Ok(cpu::forward_backward(loss, batch, &mut matrix)?),
             Self::Wgpu(gpu) => gpu.forward_backward(loss, batch, &mut matrix),
+            Self::Cuda(gpu) => gpu.forward_backward(loss, batch, &mut matrix),
         }
     }
 }
@@ -116,9 +126,4 @@ fn adapter_of_another_backend(choice: BackendChoice, adapter: &str) -> Failure {
         "--adapter {adapter} is for the backend wgpu, but --backend is {backend}: leave out --adapter, \
          or say --backend wgpu"
     ))
-}
-
-fn cuda_is_not_built_in() -> Failure {
-    let version = env!("CARGO_PKG_VERSION");
-    Failure::new(format!("backend cuda is not part of this version of kdloss ({version}): use --backend cpu or wgpu"))
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::DoctorArgs;
 use super::backend::Pick;
+use super::cuda::{self, Device};
 use super::failure::Result;
 use super::gpu::{self, Adapter};
 use super::machine;
@@ -21,10 +22,12 @@ struct Finding {
 
 pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<()> {
     let adapters = gpu::adapters();
-    let findings = findings(&adapters);
-    let auto = Pick::auto(adapters.clone());
+    let devices = cuda::usable();
+    let findings = findings(&adapters, &devices);
+    let devices = devices.unwrap_or_default();
+    let auto = Pick::auto(devices.clone(), || adapters.clone());
     if args.json {
-        writeln!(out, "{}", as_json(&findings, &adapters, &auto))?;
+        writeln!(out, "{}", as_json(&findings, &adapters, &devices, &auto))?;
         return Ok(());
     }
     let mut machine_table = table(&["machine", ""], 0..0);
@@ -48,16 +51,22 @@ pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<()> {
     for adapter in &adapters {
         writeln!(out, "{}", gpu::as_table(adapter))?;
     }
+    for device in &devices {
+        writeln!(out, "{}", cuda::as_table(device))?;
+    }
     writeln!(out, "--backend auto picks {auto}")?;
     Ok(())
 }
 
-fn as_json(findings: &[Finding], adapters: &[Adapter], auto: &Pick) -> Value {
+fn as_json(findings: &[Finding], adapters: &[Adapter], devices: &[Device], auto: &Pick) -> Value {
     let (total, available) = machine::memory();
     let backend = |finding: &Finding| {
         let mut object = json!({ "name": finding.name, "available": finding.available, "note": finding.note });
         if finding.name == "wgpu" {
             object["adapters"] = adapters.iter().map(gpu::as_json).collect();
+        }
+        if finding.name == "cuda" {
+            object["devices"] = devices.iter().map(cuda::as_json).collect();
         }
         object
     };
@@ -75,19 +84,22 @@ fn as_json(findings: &[Finding], adapters: &[Adapter], auto: &Pick) -> Value {
     })
 }
 
-fn findings(adapters: &[Adapter]) -> [Finding; 4] {
+fn findings(adapters: &[Adapter], devices: &Result<Vec<Device>>) -> [Finding; 4] {
     let there = |name, note: String| Finding { name, available: true, note };
-    let nvidia = looked_at(&["/dev/nvidiactl", "/proc/driver/nvidia/version"]);
     [
         there("reference", "scalar f64 oracle: slow, one thread".to_owned()),
         there("cpu", format!("{} threads", rayon::current_num_threads())),
         Finding { name: "wgpu", available: !adapters.is_empty(), note: wgpu_note(adapters) },
-        Finding {
-            name: "cuda",
-            available: false,
-            note: format!("not part of this version; looked for NVIDIA's driver {nvidia}"),
-        },
+        Finding { name: "cuda", available: devices.is_ok(), note: cuda_note(devices) },
     ]
+}
+
+fn cuda_note(devices: &Result<Vec<Device>>) -> String {
+    let note = cuda::note(devices);
+    if devices.is_ok() {
+        return note;
+    }
+    format!("{note}; looked for NVIDIA's driver {}", looked_at(&["/dev/nvidiactl", "/proc/driver/nvidia/version"]))
 }
 
 fn wgpu_note(adapters: &[Adapter]) -> String {

@@ -131,7 +131,9 @@ impl Report<'_> {
     fn what_takes_time(&self) -> &'static str {
         match self.backend {
             Backend::Reference | Backend::Cpu => "the computation, first reading of the file included",
-            Backend::Wgpu(_) => "the computation, with the file's first reading, compilation and transfers",
+            Backend::Wgpu(_) | Backend::Cuda(_) => {
+                "the computation, with the file's first reading, compilation and transfers"
+            }
         }
     }
 

@@ -7,12 +7,17 @@
 //! ```
 //!
 //! A command reads its arguments (`args`), maps files (`tensors`, `inputs`), asks one of the library's backends
-//! (`backend`, and `gpu` for the one that has adapters to choose from), and prints (`output`).
+//! (`backend`; `cuda`, and `gpu` for the one that has adapters to choose from), and prints (`output`).
 //! What stops a command becomes one line on stderr and exit code 2 (`failure`); wrong arguments have the same code, and
 //! clap's words. A file is written whole or not at all (`output_file`).
 
 mod args;
 mod backend;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(not(feature = "cuda"))]
+#[path = "cuda/absent.rs"]
+mod cuda;
 mod doctor;
 mod eval;
 mod failure;

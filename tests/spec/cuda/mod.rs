@@ -3,6 +3,7 @@
 
 mod compiled;
 mod counts;
+pub mod device;
 pub mod executed;
 pub mod kernels;
 mod mutants;
