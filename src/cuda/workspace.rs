@@ -71,6 +71,12 @@ impl Workspace {
         &self.stream
     }
 
+    /// Bytes that it takes on the device.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.totals.slice.num_bytes() + self.records.slice.num_bytes()
+    }
+
     /// The device address of the loss of the last call, an `f64`, for whoever goes on with it on this stream. Behind it
     /// stand its hard and its soft term, both after the reduction and before `alpha`.
     #[must_use]
