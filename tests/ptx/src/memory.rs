@@ -1,5 +1,7 @@
 //! Global memory: allocations far apart, each of whose bytes knows whether and by whom it has been written.
 
+use std::ops::Range;
+
 use crate::fault::FaultKind;
 
 /// Who may do what with an allocation.
@@ -37,6 +39,7 @@ pub(crate) struct Allocation {
     initialised: Vec<bool>,
     writes: Vec<u8>,
     stamps: Vec<Stamp>,
+    is_freed: bool,
     pub(crate) traffic: Traffic,
 }
 
@@ -54,17 +57,27 @@ pub struct Traffic {
 /// Global memory. Addresses are never 0 and never used again.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
+    region: u64,
     allocations: Vec<Allocation>,
 }
 
 /// Address bits within an allocation.
 const OFFSET_BITS: u32 = 40;
 
+/// Address bits that count the allocations of a region.
+const COUNT_BITS: u32 = 20;
+
 impl Memory {
     /// Nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing yet, at addresses that no memory of another region has: those of up to 16 GPUs that share an address space.
+    #[must_use]
+    pub fn of_region(region: u8) -> Self {
+        Self { region: u64::from(region) << (OFFSET_BITS + COUNT_BITS), allocations: Vec::new() }
     }
 
     /// An allocation that holds these bytes, at an address that is `misalignment` beyond a multiple of 256.
@@ -81,10 +94,11 @@ impl Memory {
         let index = self.allocations.len();
         self.allocations.push(Allocation {
             name: name.to_owned(),
-            base: ((index as u64 + 1) << OFFSET_BITS) + 256 + misalignment as u64,
+            base: self.region + ((index as u64 + 1) << OFFSET_BITS) + 256 + misalignment as u64,
             initialised: vec![initialised; bytes.len()],
             writes: vec![0; bytes.len()],
             stamps: Vec::new(),
+            is_freed: false,
             bytes,
             access,
             traffic: Traffic::default(),
@@ -126,22 +140,104 @@ impl Memory {
         self.allocations.iter_mut().for_each(|allocation| allocation.stamps.clear());
     }
 
-    /// The allocation of an address, and the place in it of so many bytes.
+    /// The allocation of an address, and the place in it of so many bytes that an instruction accesses.
     pub(crate) fn find(&mut self, address: u64, bytes: usize) -> Result<(&mut Allocation, usize), FaultKind> {
-        let index = (address >> OFFSET_BITS) as usize;
-        let Some(allocation) = index.checked_sub(1).and_then(|index| self.allocations.get_mut(index)) else {
+        let (index, offset) = self.place(address, bytes)?;
+        let allocation = &mut self.allocations[index];
+        if !address.is_multiple_of(bytes as u64) {
+            return Err(FaultKind::Misaligned { place: allocation.name.clone(), offset: offset as i64, bytes });
+        }
+        Ok((allocation, offset))
+    }
+
+    /// The index of an address's allocation, and the place in it of so many bytes.
+    fn place(&self, address: u64, bytes: usize) -> Result<(usize, usize), FaultKind> {
+        let index = address.checked_sub(self.region).and_then(|address| (address >> OFFSET_BITS).checked_sub(1));
+        let index = index.map_or(usize::MAX, |index| index as usize);
+        let Some(allocation) = self.allocations.get(index) else {
             return Err(FaultKind::OutOfBounds { place: "nothing".to_owned(), offset: address as i64, bytes });
         };
         let offset = address.wrapping_sub(allocation.base) as i64;
-        let place = || allocation.name.clone();
-        let fits = usize::try_from(offset).is_ok_and(|offset| offset + bytes <= allocation.bytes.len());
-        if !fits {
-            return Err(FaultKind::OutOfBounds { place: place(), offset, bytes });
+        let end = usize::try_from(offset).ok().and_then(|offset| offset.checked_add(bytes));
+        if end.is_none_or(|end| end > allocation.bytes.len()) {
+            return Err(FaultKind::OutOfBounds { place: allocation.name.clone(), offset, bytes });
         }
-        if !address.is_multiple_of(bytes as u64) {
-            return Err(FaultKind::Misaligned { place: place(), offset, bytes });
+        Ok((index, offset as usize))
+    }
+}
+
+/// What a host does with memory, by addresses: no alignment, no [`Access`], no counting.
+impl Memory {
+    /// The addresses of the allocation that an address lies in.
+    #[must_use]
+    pub fn range(&self, address: u64) -> Option<Range<u64>> {
+        let (index, _) = self.place(address, 1).ok()?;
+        let allocation = &self.allocations[index];
+        Some(allocation.base..allocation.base + allocation.bytes.len() as u64)
+    }
+
+    /// Ends the allocation that begins at an address: what touches it from now on is a fault.
+    ///
+    /// # Errors
+    ///
+    /// [`FaultKind::OutOfBounds`] if none begins there.
+    pub fn free(&mut self, address: u64) -> Result<(), FaultKind> {
+        let (index, offset) = self.place(address, 0)?;
+        let allocation = &mut self.allocations[index];
+        let place = allocation.name.clone();
+        if offset != 0 || allocation.is_freed {
+            return Err(FaultKind::OutOfBounds { place, offset: offset as i64, bytes: 0 });
         }
-        Ok((allocation, offset as usize))
+        allocation.name = format!("{place}, which has been freed");
+        allocation.is_freed = true;
+        (allocation.bytes, allocation.initialised) = (Vec::new(), Vec::new());
+        (allocation.writes, allocation.stamps) = (Vec::new(), Vec::new());
+        Ok(())
+    }
+
+    /// Writes bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`FaultKind::OutOfBounds`].
+    pub fn upload(&mut self, address: u64, bytes: &[u8]) -> Result<(), FaultKind> {
+        let (index, offset) = self.place(address, bytes.len())?;
+        let allocation = &mut self.allocations[index];
+        allocation.bytes[offset..][..bytes.len()].copy_from_slice(bytes);
+        allocation.initialised[offset..][..bytes.len()].fill(true);
+        Ok(())
+    }
+
+    /// Reads bytes that have been written.
+    ///
+    /// # Errors
+    ///
+    /// [`FaultKind::OutOfBounds`] or [`FaultKind::Uninitialised`].
+    pub fn download(&self, address: u64, bytes: usize) -> Result<&[u8], FaultKind> {
+        let (index, offset) = self.place(address, bytes)?;
+        let allocation = &self.allocations[index];
+        if !allocation.initialised[offset..][..bytes].iter().all(|&byte| byte) {
+            let place = allocation.name.clone();
+            return Err(FaultKind::Uninitialised { place, offset: offset as i64, bytes });
+        }
+        Ok(&allocation.bytes[offset..][..bytes])
+    }
+
+    /// Copies bytes; those that nobody has written stay such.
+    ///
+    /// # Errors
+    ///
+    /// [`FaultKind::OutOfBounds`].
+    pub fn copy(&mut self, to: u64, from: u64, bytes: usize) -> Result<(), FaultKind> {
+        let (source, start) = self.place(from, bytes)?;
+        let (target, offset) = self.place(to, bytes)?;
+        let source = &self.allocations[source];
+        let content = source.bytes[start..][..bytes].to_vec();
+        let initialised = source.initialised[start..][..bytes].to_vec();
+        let target = &mut self.allocations[target];
+        target.bytes[offset..][..bytes].copy_from_slice(&content);
+        target.initialised[offset..][..bytes].copy_from_slice(&initialised);
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading a module: its kernels, with their parameters, shared variables and instructions.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::decode::decode;
 use crate::fault::ParseError;
@@ -19,6 +20,10 @@ pub struct Kernel {
     pub name: String,
     /// Bytes of its parameters.
     pub parameter_bytes: usize,
+    /// Where each parameter lies in them.
+    pub parameters: Vec<Range<usize>>,
+    /// The most threads of a CTA that it was compiled for, if it says so.
+    pub max_threads: Option<u32>,
     /// Bytes of its variables in shared memory.
     pub static_shared_bytes: usize,
     pub(crate) registers: Registers,
@@ -134,7 +139,8 @@ impl Kernel {
     /// `dynamic` are the names of dynamic shared memory, which follows the kernel's own.
     fn parse(header: &Statement, body: &[Statement], dynamic: &[String]) -> Result<Self, ParseError> {
         let mut names = Names { scopes: vec![HashMap::new()], ..Names::default() };
-        let (name, parameter_bytes) = parameters(header, &mut names)?;
+        let (name, parameters) = parameters(header, &mut names)?;
+        let parameter_bytes = parameters.last().map_or(0, |last| last.end);
         // Labels and shared variables first: branches lead forwards too.
         let (mut place, mut shared) = (0, 0);
         for statement in body {
@@ -170,7 +176,16 @@ impl Kernel {
             done.map_err(|problem| statement.error(problem))?;
         }
         let (registers, special) = (names.registers, names.special);
-        Ok(Self { name, parameter_bytes, static_shared_bytes: shared, registers, special, instructions })
+        Ok(Self {
+            name,
+            parameter_bytes,
+            parameters,
+            max_threads: max_threads(&header.text),
+            static_shared_bytes: shared,
+            registers,
+            special,
+            instructions,
+        })
     }
 
     /// Mnemonics of the kernel's instructions, in order.
@@ -184,18 +199,25 @@ fn is_instruction(text: &str) -> bool {
 }
 
 /// Name and parameters of `.visible .entry name( .param …, .param … ) .maxntid …`.
-fn parameters(header: &Statement, names: &mut Names) -> Result<(String, usize), ParseError> {
+fn parameters(header: &Statement, names: &mut Names) -> Result<(String, Vec<Range<usize>>), ParseError> {
     let after = header.text.split(".entry").nth(1).unwrap_or_default();
     let (name, rest) = after.split_once('(').ok_or_else(|| header.error("a kernel without parameters"))?;
     let list = rest.split(')').next().unwrap_or_default();
-    let mut end = 0usize;
+    let mut ranges: Vec<Range<usize>> = Vec::new();
     for parameter in list.split(',').map(str::trim).filter(|parameter| !parameter.is_empty()) {
         let (alignment, size, name) = variable(parameter).map_err(|problem| header.error(problem))?;
-        end = end.next_multiple_of(alignment);
-        names.addresses.insert(name, end as u64);
-        end += size;
+        let start = ranges.last().map_or(0, |last| last.end).next_multiple_of(alignment);
+        names.addresses.insert(name, start as u64);
+        ranges.push(start..start + size);
     }
-    Ok((name.trim().to_owned(), end))
+    Ok((name.trim().to_owned(), ranges))
+}
+
+/// The product of the dimensions after `.maxntid` or `.reqntid`.
+fn max_threads(header: &str) -> Option<u32> {
+    let (_, after) = header.split_once(".maxntid").or_else(|| header.split_once(".reqntid"))?;
+    let dimensions = after.split('.').next().unwrap_or_default();
+    dimensions.split(',').map(|dimension| dimension.trim().parse::<u32>().ok()).product()
 }
 
 /// Alignment, bytes and name of `.param .align 8 .b8 name[160]` or `.param .u64 name`.

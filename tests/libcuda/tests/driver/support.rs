@@ -1,0 +1,192 @@
+//! Opening the mock for cudarc, and the kernels that the tests launch.
+
+use std::env;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use cudarc::driver::sys::{self, CUresult};
+use cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, DriverError};
+use cudarc::nvrtc::Ptx;
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+/// Ordinals of the GPUs that tests share, and of those on which a test lets its context fail.
+pub(crate) const H100: usize = 0;
+pub(crate) const A100: usize = 1;
+pub(crate) const B200: usize = 2;
+pub(crate) const RTX_5090: usize = 3;
+pub(crate) const OWN: std::ops::Range<usize> = 4..16;
+
+const DEVICES: &str = "h100,a100,b200,rtx5090,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100";
+
+/// Cargo builds the library beside the directory of the tests.
+fn path() -> PathBuf {
+    let test = env::current_exe().expect("a path");
+    let deps = test.parent().expect("a directory");
+    let candidates = [deps.join("libcuda.so"), deps.with_file_name("libcuda.so")];
+    candidates.into_iter().find(|path| path.exists()).expect("the library")
+}
+
+/// The mock, which from now on is what cudarc finds.
+pub(crate) fn library() -> &'static Library {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        if env::var_os("MOCK_CUDA_DEVICE").is_none() {
+            // SAFETY: every test comes here first, and waits; none changes the environment elsewhere.
+            unsafe { env::set_var("MOCK_CUDA_DEVICE", DEVICES) };
+        }
+        // SAFETY: the library has no initialisers.
+        unsafe { Library::open(Some(path()), RTLD_NOW | RTLD_GLOBAL) }.expect("the mock")
+    })
+}
+
+/// A context on a device, current in this thread.
+pub(crate) fn context(device: usize) -> Arc<CudaContext> {
+    library();
+    CudaContext::new(device).expect("a context")
+}
+
+/// A context and a stream of its own, with nobody tracking events.
+pub(crate) fn stream(device: usize) -> Arc<CudaStream> {
+    let context = context(device);
+    // SAFETY: the tests order their streams themselves.
+    unsafe { context.disable_event_tracking() };
+    context.new_stream().expect("a stream")
+}
+
+/// Lets the nth next call of a function fail.
+pub(crate) fn fail(function: &str, nth: u32, code: CUresult) {
+    let function = CString::new(function).expect("a name");
+    // SAFETY: the mock declares it so.
+    let fail = unsafe { library().get::<unsafe extern "C" fn(*const c_char, u32, u32)>(b"kdloss_mock_fail") };
+    // SAFETY: the name ends with a zero and lives.
+    unsafe { fail.expect("a symbol")(function.as_ptr(), nth, code as u32) };
+}
+
+/// Lets the next kernel fail when it runs.
+pub(crate) fn fail_execution(code: CUresult) {
+    // SAFETY: the mock declares it so.
+    let fail = unsafe { library().get::<unsafe extern "C" fn(u32)>(b"kdloss_mock_fail_execution") };
+    // SAFETY: it takes any code.
+    unsafe { fail.expect("a symbol")(code as u32) };
+}
+
+/// How often this thread has called a function.
+pub(crate) fn calls(function: &str) -> u64 {
+    let function = CString::new(function).expect("a name");
+    // SAFETY: the mock declares it so.
+    let calls = unsafe { library().get::<unsafe extern "C" fn(*const c_char) -> u64>(b"kdloss_mock_calls") };
+    // SAFETY: the name ends with a zero and lives.
+    unsafe { calls.expect("a symbol")(function.as_ptr()) }
+}
+
+/// What went wrong.
+pub(crate) fn last_fault() -> String {
+    // SAFETY: the mock declares it so.
+    let last = unsafe { library().get::<unsafe extern "C" fn() -> *const c_char>(b"kdloss_mock_last_fault") };
+    // SAFETY: it takes nothing.
+    let text = unsafe { last.expect("a symbol")() };
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: not null, so a string that is there until the next call.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// Lets the context forget that it failed.
+pub(crate) fn reset_context() {
+    // SAFETY: the mock declares it so.
+    let reset = unsafe { library().get::<unsafe extern "C" fn()>(b"kdloss_mock_reset_context") };
+    // SAFETY: it takes nothing.
+    unsafe { reset.expect("a symbol")() };
+}
+
+/// The code of an error.
+pub(crate) fn code<T>(result: Result<T, DriverError>) -> CUresult {
+    result.map_or_else(|error| error.0, |_| CUresult::CUDA_SUCCESS)
+}
+
+/// Kernels: `increment` adds 1 to each of so many words, `ranks` writes each CTA's rank in its cluster, `shared` has 1 KiB of
+/// shared memory beside what it is given.
+pub(crate) const MODULE: &str = include_str!("kernels.ptx");
+
+/// A kernel of [`MODULE`].
+pub(crate) fn kernel(context: &Arc<CudaContext>, name: &str) -> CudaFunction {
+    let module = context.load_module(Ptx::from_src(MODULE)).expect("a module");
+    module.load_function(name).expect("a kernel")
+}
+
+/// The arguments of a launch, as the driver takes them.
+pub(crate) struct Arguments {
+    values: Vec<u64>,
+}
+
+impl Arguments {
+    pub(crate) fn new(values: impl IntoIterator<Item = u64>) -> Self {
+        Self { values: values.into_iter().collect() }
+    }
+
+    /// Pointers to each.
+    pub(crate) fn pointers(&mut self) -> Vec<*mut c_void> {
+        self.values.iter_mut().map(|value| std::ptr::from_mut(value).cast()).collect()
+    }
+}
+
+/// The shape of a launch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) grid: u32,
+    pub(crate) threads: u32,
+    pub(crate) cluster: u32,
+    pub(crate) shared: u32,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { grid: 1, threads: 32, cluster: 1, shared: 0 }
+    }
+}
+
+/// Launches a kernel with so many values as its arguments.
+pub(crate) fn launch(
+    stream: &CudaStream,
+    kernel: &CudaFunction,
+    shape: Shape,
+    values: impl IntoIterator<Item = u64>,
+) -> Result<(), DriverError> {
+    let mut attributes = [sys::CUlaunchAttribute {
+        id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+        pad: [0; 4],
+        value: sys::CUlaunchAttributeValue {
+            clusterDim: sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: shape.cluster, y: 1, z: 1 },
+        },
+    }];
+    let config = sys::CUlaunchConfig {
+        gridDimX: shape.grid,
+        gridDimY: 1,
+        gridDimZ: 1,
+        blockDimX: shape.threads,
+        blockDimY: 1,
+        blockDimZ: 1,
+        sharedMemBytes: shape.shared,
+        hStream: stream.cu_stream(),
+        attrs: attributes.as_mut_ptr(),
+        numAttrs: 1,
+    };
+    let mut arguments = Arguments::new(values);
+    let mut pointers = arguments.pointers();
+    // SAFETY: the handles are alive, as many arguments are given as the kernel takes, and none takes more than 8 bytes.
+    unsafe { sys::cuLaunchKernelEx(&config, kernel.cu_function(), pointers.as_mut_ptr(), std::ptr::null_mut()) }.result()
+}
+
+/// A buffer of words that nobody has written.
+pub(crate) fn fresh(stream: &Arc<CudaStream>, words: usize) -> CudaSlice<u32> {
+    // SAFETY: what is read of it is written first, or a fault is due.
+    unsafe { stream.alloc(words) }.expect("memory")
+}
+
+/// The address of a buffer.
+pub(crate) fn address<T>(buffer: &CudaSlice<T>) -> u64 {
+    use cudarc::driver::DevicePtr;
+    buffer.device_ptr(buffer.stream()).0
+}
