@@ -7,7 +7,8 @@
 //!
 //! Three contestants on the same logits, taking turns: the kernels; `copy`, which moves the bytes that they have to move and
 //! computes nothing; and `composed`, the same loss as separate kernels, the way frameworks do it. Times are those of CUDA
-//! events around each run. Over a driver that executes PTX on the CPU they are no timings, and the table says so.
+//! events around each run. Over a driver that executes PTX on the CPU (`cargo xtask test` runs it so, at small sizes) they
+//! are no timings, and it says so.
 
 mod composed;
 mod problem;
@@ -105,15 +106,16 @@ impl<'k> Contest<'k> {
 }
 
 fn main() -> Result<()> {
-    // cargo test runs benchmarks with this argument to see whether they build.
-    if std::env::args().any(|argument| argument == "--test") {
-        return Ok(());
-    }
+    // `cargo bench` passes this argument, `cargo test --bench cuda` does not: then all of it runs, on something small.
+    let is_test = !std::env::args().any(|argument| argument == "--bench");
     let device = devices()?.swap_remove(0);
     let context = context(device.ordinal)?;
     let (kernels, stream) = (Kernels::new(&context)?, context.default_stream());
-    let rows: usize = std::env::var("KDLOSS_BENCH_ROWS").map_or(Ok(8192), |rows| rows.parse())?;
-    let vocabularies = std::env::var("KDLOSS_BENCH_VOCABULARIES").unwrap_or_else(|_| VOCABULARIES.to_owned());
+    let (rows, vocabularies) = if is_test { ("2", "1000,20000") } else { ("8192", VOCABULARIES) };
+    let (warm_up, rounds) = if is_test { (1, 3) } else { (WARM_UP, ROUNDS) };
+    let setting = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let rows: usize = setting("KDLOSS_BENCH_ROWS", rows).parse()?;
+    let vocabularies = setting("KDLOSS_BENCH_VOCABULARIES", vocabularies);
     let vocabularies = vocabularies.split(',').map(str::parse).collect::<std::result::Result<Vec<usize>, _>>()?;
     if let Some(odd) = vocabularies.iter().find(|&vocab| vocab % 4 != 0 || *vocab == 0) {
         return Err(format!("vocabulary {odd}: the kernels to compare with take multiples of 4").into());
@@ -121,7 +123,7 @@ fn main() -> Result<()> {
     println!("{}, driver for CUDA {}: {rows} rows, by CUDA events", device.name, driver_version()?);
 
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?;
-    let progress = ProgressBar::new((DTYPES.len() * vocabularies.len() * ROUNDS) as u64).with_style(style);
+    let progress = ProgressBar::new((DTYPES.len() * vocabularies.len() * rounds) as u64).with_style(style);
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY).set_header([
         "dtype",
@@ -138,22 +140,22 @@ fn main() -> Result<()> {
             progress.set_message(format!("{dtype} {rows} x {vocab}"));
             let mut contest = Contest::new(&kernels, &stream, rows, vocab, dtype)?;
             contest.check()?;
-            for _ in 0..WARM_UP {
+            for _ in 0..warm_up {
                 contest.round()?;
             }
-            let rounds = (0..ROUNDS).map(|_| {
+            let mut measured = Vec::new();
+            for _ in 0..rounds {
+                measured.push(contest.round()?);
                 progress.inc(1);
-                contest.round()
-            });
-            let rounds = rounds.collect::<Result<Vec<Round>>>()?;
-            table.add_row(contest.row(&rounds));
+            }
+            table.add_row(contest.row(&measured));
         }
     }
     progress.finish_and_clear();
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("{table}\nmedians of {ROUNDS} rounds in turn, and the smallest and largest");
+    println!("{table}\nmedians of rounds in turn, and the smallest and largest");
     if device.name.contains("Mock") {
         println!("THESE ARE NO TIMINGS: the driver is a mock that executes PTX on the CPU");
     }

@@ -1,6 +1,8 @@
 //! The `kdloss` program as its users meet it: processes, files, exit codes.
 #![cfg(feature = "cli")]
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod doctor;
 mod errors;
 mod eval;

@@ -4,18 +4,21 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::commands::{Result, project, run};
+use crate::commands::{Result, cargo, project, run};
 
 /// Python packages that hold the tools. PTX differs between releases, so the versions are fixed.
 const PACKAGES: [&str; 3] =
     ["nvidia-cuda-nvrtc-cu12==12.9.86", "nvidia-cuda-nvcc-cu12==12.9.86", "nvidia-cuda-nvdisasm==13.5.37"];
 
-/// What names a tool to the tests, and where the packages hold it.
+/// What names a tool to the tests, and where the packages hold it in `target/cuda`.
 const TOOLS: [(&str, &str); 3] = [
     ("KDLOSS_NVRTC", "nvidia/cuda_nvrtc/lib/libnvrtc.so.12"),
     ("KDLOSS_PTXAS", "nvidia/cuda_nvcc/bin/ptxas"),
     ("KDLOSS_NVDISASM", "nvidia/cu13/bin/nvdisasm"),
 ];
+
+/// What names the mock of NVIDIA's driver to the tests.
+const MOCK: &str = "KDLOSS_MOCK_CUDA";
 
 /// Fetches the tools where they are missing, with pip, which it installs where it may. Where that cannot be done it says
 /// what to install; in CI it fails.
@@ -41,8 +44,36 @@ pub(crate) fn provide() -> Result<()> {
     }
 }
 
-/// The tools that are there, each with the variable that names it to the tests.
-pub(crate) fn tools() -> Vec<(&'static str, PathBuf)> {
+/// Builds the mock of NVIDIA's driver, and puts a copy of it under the driver's name into a folder of its own.
+/// Programs find it there and nowhere else.
+pub(crate) fn build_mock() -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        println!("skipped: the mock of NVIDIA's driver is for Linux");
+        return Ok(());
+    }
+    run(&mut cargo(&["build", "--quiet", "--package", "mock-libcuda"]))?;
+    let copy = mock();
+    let built = project().join("target/debug/libmock_libcuda.so");
+    let put = || {
+        std::fs::create_dir_all(copy.parent().unwrap_or(&copy))?;
+        std::fs::copy(&built, &copy)
+    };
+    put().map_err(|error| format!("{} cannot be copied: {error}", built.display()))?;
+    println!("{} stands in for NVIDIA's driver", copy.display());
+    Ok(())
+}
+
+/// Where the mock is once it has been built.
+pub(crate) fn mock() -> PathBuf {
+    project().join("target/mock-cuda/libcuda.so")
+}
+
+/// The tools and the mock, as far as they are there, each with the variable that names it to the tests.
+pub(crate) fn provided() -> Vec<(&'static str, PathBuf)> {
+    tools().into_iter().chain([(MOCK, mock())]).filter(|(_, path)| path.exists()).collect()
+}
+
+fn tools() -> Vec<(&'static str, PathBuf)> {
     let folder = folder();
     TOOLS.iter().map(|(variable, path)| (*variable, folder.join(path))).collect()
 }

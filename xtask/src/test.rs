@@ -1,5 +1,6 @@
 //! Everything that proves kdloss, step by step.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::commands::{Result, cargo, run};
@@ -22,7 +23,9 @@ pub(crate) fn run_all() -> Result<()> {
     }
     times.step("documentation", document)?;
     times.step("tests, no features", || run(&mut cargo(&["test", "--lib", "--test", "spec"])))?;
-    times.step("tests, all features", test_all_features)?;
+    times.step("a mock of NVIDIA's driver", cuda::build_mock)?;
+    times.step("tests, all features", || run(&mut all_features(&["test", "--workspace"])))?;
+    times.step("CUDA's host code over the mock", test_over_mock)?;
     times.step("tests under AddressSanitizer", test_sanitized)?;
     times.step("the digits example", || {
         let picture = "target/xtask-distill_digits.png";
@@ -41,15 +44,31 @@ fn document() -> Result<()> {
     run(cargo(&["doc", "--workspace", "--all-features", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The whole workspace. NVIDIA's compilers are named to the tests where they are; the environment may name others.
-fn test_all_features() -> Result<()> {
-    let mut command = cargo(&["test", "--workspace", "--all-features"]);
-    for (variable, path) in cuda::tools() {
-        if path.exists() && std::env::var_os(variable).is_none() {
+/// `cargo` with all features. NVIDIA's compilers, and the mock of its driver, are named to the tests where they are; the
+/// environment may name others.
+fn all_features(arguments: &[&str]) -> Command {
+    let mut command = cargo(arguments);
+    command.arg("--all-features");
+    for (variable, path) in cuda::provided() {
+        if std::env::var_os(variable).is_none() {
             command.env(variable, path);
         }
     }
-    run(&mut command)
+    command
+}
+
+/// With the mock where the system looks for libraries: its tests of the host code, an example, and the benchmark at sizes
+/// at which it measures nothing.
+fn test_over_mock() -> Result<()> {
+    let mock = cuda::mock();
+    if !mock.exists() {
+        return Ok(());
+    }
+    for arguments in [["test", "--test", "cuda"], ["run", "--example", "raw_cuda"], ["test", "--bench", "cuda"]] {
+        let folder = mock.parent().unwrap_or(&mock);
+        run(all_features(&arguments).env("LD_LIBRARY_PATH", folder).env("KDLOSS_CACHE", "target/mock-cuda/kernels"))?;
+    }
+    Ok(())
 }
 
 /// The unsafe parts (instruction sets, memory-mapped files) where memory errors are fatal. The WGSL backend has none, and

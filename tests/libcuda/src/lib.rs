@@ -1,8 +1,11 @@
 //! A mock of NVIDIA's driver library, over the executor of PTX in `tests/ptx`: the host code of kdloss, and cudarc
 //! unmodified, run on it where there is no GPU.
 //!
-//! Cargo builds it as `libcuda.so`, whose soname is `libcuda.so.1`: once a program has opened it by its path, whoever opens
-//! `libcuda.so.1` is given it. It exports what cudarc's `driver` calls and kdloss needs, by NVIDIA's names.
+//! Cargo builds it as `libmock_libcuda.so` (where cargo puts libraries, what it runs looks for them: by its true name it
+//! would get in the way of a real driver). Its soname is `libcuda.so.1`: once a program has opened it by its path, whoever
+//! opens `libcuda.so.1` is given it; and a copy of it by the name of `libcuda.so`, in a folder that `LD_LIBRARY_PATH`
+//! names, is found by programs that know nothing of it. It exports what cudarc's `driver` calls and kdloss needs, by
+//! NVIDIA's names.
 //!
 //! # What it makes sure of
 //!

@@ -23,7 +23,7 @@ const DEVICES: &str = "h100,a100,b200,rtx5090,h100,h100,h100,h100,h100,h100,h100
 fn path() -> PathBuf {
     let test = env::current_exe().expect("a path");
     let deps = test.parent().expect("a directory");
-    let candidates = [deps.join("libcuda.so"), deps.with_file_name("libcuda.so")];
+    let candidates = [deps.join("libmock_libcuda.so"), deps.with_file_name("libmock_libcuda.so")];
     candidates.into_iter().find(|path| path.exists()).expect("the library")
 }
 
