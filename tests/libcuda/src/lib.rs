@@ -1,8 +1,8 @@
 //! A mock of NVIDIA's driver library, over the executor of PTX in `tests/ptx`: the host code of kdloss, and cudarc
 //! unmodified, run on it where there is no GPU.
 //!
-//! Cargo builds it as `libcuda.so`, whose soname is `libcuda.so.1`: once a program has opened it by its path, whoever opens
-//! `libcuda.so.1` is given it. It exports what cudarc's `driver` calls and kdloss needs, by NVIDIA's names.
+//! Cargo builds it as `libcuda.so`, beside the tests of a package that has it as a dev-dependency. Its soname is
+//! `libcuda.so.1`: once a program has opened it by its path, whoever opens `libcuda.so.1` is given it. It exports what cudarc's `driver` calls and kdloss needs, by NVIDIA's names.
 //!
 //! # What it makes sure of
 //!

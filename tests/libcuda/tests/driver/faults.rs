@@ -38,6 +38,7 @@ fn what_was_freed_is_not_touched() -> Result<(), DriverError> {
     let (stream, other) = (stream(OWN.start + 8), stream(OWN.start + 8));
     let increment_one = kernel(stream.context(), KERNELS, "increment");
     let buffer = stream.clone_htod(&[0u32; 64])?;
+    stream.synchronize()?;
     let stale = address(&buffer);
     increment(&stream, &increment_one, &buffer)?;
     // Freed in an order that nothing ties to the launch.

@@ -71,7 +71,8 @@ fn approximation(variables: &[(&str, &str)]) -> String {
 #[ignore = "in a process of its own"]
 fn noisy() {
     let stream = stream(0);
-    let text = KERNELS.replace("add.s32 %r7, %r6, 1;", "mov.b32 %f1, %r6; ex2.approx.f32 %f1, %f1; mov.b32 %r7, %f1;");
+    let text =
+        KERNELS.replace("add.s32 %r7, %r6, 1;", "mov.b32 %f1, %r6; ex2.approx.ftz.f32 %f1, %f1; mov.b32 %r7, %f1;");
     let text = text.replacen(".reg .b32 %r<8>;", ".reg .b32 %r<8>; .reg .f32 %f<2>;", 1);
     let exponential = crate::support::kernel(stream.context(), &text, "increment");
     let numbers: Vec<u32> = (0..32).map(|number| (number as f32 / 7.0).to_bits()).collect();

@@ -20,12 +20,9 @@ pub(crate) const OWN: std::ops::Range<usize> = 4..16;
 
 const DEVICES: &str = "h100,a100,b200,rtx5090,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100";
 
-/// Cargo builds the library beside the directory of the tests.
+/// Cargo builds the library beside the tests.
 fn path() -> PathBuf {
-    let test = env::current_exe().expect("a path");
-    let deps = test.parent().expect("a directory");
-    let candidates = [deps.join("libcuda.so"), deps.with_file_name("libcuda.so")];
-    candidates.into_iter().find(|path| path.exists()).expect("the library")
+    env::current_exe().expect("a path").with_file_name("libcuda.so")
 }
 
 /// The mock, which from now on is what cudarc finds.
@@ -123,7 +120,8 @@ pub(crate) const CLUSTERS: &str = include_str!("clusters.ptx");
 
 /// A kernel of one of these modules.
 pub(crate) fn kernel(context: &Arc<CudaContext>, module: &str, name: &str) -> CudaFunction {
-    let module = context.load_module(Ptx::from_src(module)).expect("a module");
+    let module = context.load_module(Ptx::from_src(module));
+    let module = module.unwrap_or_else(|error| panic!("{error}: {}", last_fault()));
     module.load_function(name).expect("a kernel")
 }
 
