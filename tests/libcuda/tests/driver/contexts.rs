@@ -96,10 +96,9 @@ fn handles_of_one_kind_are_not_taken_for_another() {
     let stream = stream(H100);
     let event = stream.context().new_event(None).expect("an event");
     // SAFETY: the mock compares handles and reads nothing through them.
-    let code = |result: CUresult| result;
     unsafe {
-        assert_eq!(code(sys::cuStreamSynchronize(event.cu_event().cast())), CUresult::CUDA_ERROR_INVALID_HANDLE);
-        assert_eq!(code(sys::cuEventSynchronize(stream.cu_stream().cast())), CUresult::CUDA_ERROR_INVALID_HANDLE);
+        assert_eq!(sys::cuStreamSynchronize(event.cu_event().cast()), CUresult::CUDA_ERROR_INVALID_HANDLE);
+        assert_eq!(sys::cuEventSynchronize(stream.cu_stream().cast()), CUresult::CUDA_ERROR_INVALID_HANDLE);
         let raw = result::stream::create(result::stream::StreamKind::NonBlocking).expect("a stream");
         assert_eq!(sys::cuStreamDestroy_v2(raw), CUresult::CUDA_SUCCESS);
         assert_eq!(sys::cuStreamDestroy_v2(raw), CUresult::CUDA_ERROR_INVALID_HANDLE);

@@ -11,6 +11,7 @@ fn a_stream_works_when_it_is_waited_for() -> Result<(), DriverError> {
     let buffer = stream.clone_htod(&[7u32; 100])?;
     increment(&stream, &increment_one, &buffer)?;
     let event = stream.record_event(None)?;
+    // SAFETY: the stream is alive.
     let query = || unsafe { sys::cuStreamQuery(stream.cu_stream()) };
     assert_eq!(event.try_is_complete(), Ok(false));
     assert_eq!(query(), CUresult::CUDA_ERROR_NOT_READY);
@@ -72,6 +73,7 @@ fn the_default_stream_waits_for_blocking_streams_alone() -> Result<(), DriverErr
         // And a blocking stream for the default stream.
         increment(&context.default_stream(), &increment_one, &buffer)?;
         other.synchronize()?;
+        // SAFETY: the default stream always is.
         let is_done = unsafe { sys::cuStreamQuery(std::ptr::null_mut()) };
         assert_eq!(is_done, CUresult::CUDA_ERROR_NOT_READY, "nothing of the other stream waited");
         context.synchronize()?;
@@ -86,6 +88,7 @@ fn events_tell_the_time_between_them_if_they_are_asked_to() -> Result<(), Driver
     let stream = stream(H100);
     let timed = Some(sys::CUevent_flags::CU_EVENT_DEFAULT);
     let (start, end) = (stream.record_event(timed)?, stream.record_event(timed)?);
+    // SAFETY: the events are alive.
     let elapsed = || unsafe { result::event::elapsed(start.cu_event(), end.cu_event()) };
     assert_eq!(code(elapsed()), CUresult::CUDA_ERROR_NOT_READY);
     stream.synchronize()?;
