@@ -1,6 +1,6 @@
 //! Devices, and the contexts on them.
 
-use crate::support::{A100, B200, H100, OWN, RTX_5090, code, context, library, stream};
+use crate::support::{A100, B200, DEVICES, H100, RTX_5090, code, context, library, own, stream};
 use cudarc::driver::result::{self, ctx, device, primary_ctx};
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute, CUresult};
 use cudarc::driver::{CudaContext, DriverError};
@@ -24,8 +24,8 @@ fn devices_say_what_they_are_and_that_they_are_mocks() {
     assert_eq!(context(H100).name().expect("a name"), "Mock NVIDIA H100 (PTX executed on the CPU)");
     assert_eq!(context(A100).attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT), Ok(2));
     assert_ne!(context(H100).uuid().expect("an identifier"), context(A100).uuid().expect("an identifier"));
-    assert_eq!(CudaContext::device_count(), Ok(OWN.end as i32));
-    assert_eq!(code(CudaContext::new(OWN.end)), CUresult::CUDA_ERROR_INVALID_DEVICE);
+    assert_eq!(CudaContext::device_count(), Ok(DEVICES as i32));
+    assert_eq!(code(CudaContext::new(DEVICES)), CUresult::CUDA_ERROR_INVALID_DEVICE);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn contexts_are_a_stack() -> Result<(), DriverError> {
 #[test]
 fn what_belongs_to_a_primary_context_ends_with_the_last_who_retains_it() -> Result<(), DriverError> {
     library();
-    let own = OWN.start;
+    let own = own::PRIMARY;
     result::init()?;
     let device = device::get(own as i32)?;
     // SAFETY: each release belongs to a retain; handles of what is no more are what the mock is asked about.

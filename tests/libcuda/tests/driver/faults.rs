@@ -1,7 +1,7 @@
 //! What kernels must not do: their context fails, and tells why. Each test lets the context of a GPU of its own fail.
 
 use crate::support::{
-    CLUSTERS, KERNELS, OWN, Shape, address, code, fresh, increment, kernel, last_fault, launch, stream,
+    CLUSTERS, KERNELS, Shape, address, code, fresh, increment, kernel, last_fault, launch, own, stream,
 };
 use cudarc::driver::sys::{self, CUgraphInstantiate_flags as Flags, CUresult, CUstreamCaptureMode as Mode};
 use cudarc::driver::{DriverError, result};
@@ -10,7 +10,7 @@ const ILLEGAL_ADDRESS: CUresult = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
 
 #[test]
 fn a_fault_is_told_by_whoever_waits_and_by_everything_after() -> Result<(), DriverError> {
-    let stream = stream(OWN.start + 7);
+    let stream = stream(own::STICKY);
     let increment_one = kernel(stream.context(), KERNELS, "increment");
     let buffer = fresh(&stream, 64);
     increment(&stream, &increment_one, &buffer)?;
@@ -35,7 +35,7 @@ fn a_fault_is_told_by_whoever_waits_and_by_everything_after() -> Result<(), Driv
 
 #[test]
 fn what_was_freed_is_not_touched() -> Result<(), DriverError> {
-    let (stream, other) = (stream(OWN.start + 8), stream(OWN.start + 8));
+    let (stream, other) = (stream(own::FREED), stream(own::FREED));
     let increment_one = kernel(stream.context(), KERNELS, "increment");
     let buffer = stream.clone_htod(&[0u32; 64])?;
     stream.synchronize()?;
@@ -58,7 +58,7 @@ fn what_was_freed_is_not_touched() -> Result<(), DriverError> {
 
 #[test]
 fn a_graph_does_not_outlive_what_it_uses() -> Result<(), DriverError> {
-    let stream = stream(OWN.start + 9);
+    let stream = stream(own::UNLOADED);
     let buffer = stream.clone_htod(&[0u32; 64])?;
     let increment_one = kernel(stream.context(), KERNELS, "increment");
     stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)?;
@@ -76,7 +76,7 @@ fn a_graph_does_not_outlive_what_it_uses() -> Result<(), DriverError> {
 
 #[test]
 fn hosts_do_not_read_what_nobody_has_written() -> Result<(), DriverError> {
-    let stream = stream(OWN.start + 10);
+    let stream = stream(own::UNWRITTEN);
     let (first, second) = (fresh(&stream, 2), fresh(&stream, 2));
     // SAFETY: within the buffers.
     unsafe { result::memset_d8_async(address(&first), 1, 4, stream.cu_stream())? };
@@ -91,7 +91,7 @@ fn hosts_do_not_read_what_nobody_has_written() -> Result<(), DriverError> {
 
 #[test]
 fn one_gpu_does_not_reach_the_memory_of_another() -> Result<(), DriverError> {
-    let (stream, other) = (stream(OWN.start + 11), stream(crate::support::H100));
+    let (stream, other) = (stream(own::FOREIGN), stream(crate::support::H100));
     let ranks = kernel(stream.context(), CLUSTERS, "ranks");
     let theirs = fresh(&other, 1);
     launch(&stream, &ranks, Shape::default(), [address(&theirs)])?;

@@ -1,6 +1,6 @@
 //! Memory: allocating, copying, freeing, and asking about addresses.
 
-use crate::support::{A100, H100, address, code, context, fresh, stream};
+use crate::support::{A100, H100, address, code, context, fresh, own, stream};
 use cudarc::driver::sys::{self, CUpointer_attribute_enum as Attribute, CUresult};
 use cudarc::driver::{DriverError, result};
 
@@ -59,7 +59,7 @@ fn copies_beyond_an_allocation_and_second_frees_are_refused() -> Result<(), Driv
 
 #[test]
 fn a_device_has_so_much_memory_and_no_more() -> Result<(), DriverError> {
-    let stream = stream(crate::support::OWN.start + 1);
+    let stream = stream(own::AMOUNT);
     let context = stream.context();
     let (free, total) = context.mem_get_info()?;
     assert_eq!((free, total), (2 << 30, 2 << 30));

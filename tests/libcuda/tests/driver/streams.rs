@@ -1,6 +1,6 @@
 //! Streams and events: nothing is done before it is waited for, and then in order.
 
-use crate::support::{H100, KERNELS, OWN, code, context, fresh, increment, kernel, stream};
+use crate::support::{H100, KERNELS, code, context, fresh, increment, kernel, own, stream};
 use cudarc::driver::sys::{self, CUresult};
 use cudarc::driver::{DriverError, result};
 
@@ -55,7 +55,7 @@ fn a_stream_waits_for_the_event_of_another() -> Result<(), DriverError> {
 
 #[test]
 fn the_default_stream_waits_for_blocking_streams_alone() -> Result<(), DriverError> {
-    let context = context(OWN.start + 2);
+    let context = context(own::DEFAULT_STREAM);
     let increment_one = kernel(&context, KERNELS, "increment");
     for (flags, expected) in [(0, 2), (1, 1)] {
         // SAFETY: the stream is destroyed below, and its wrapper does not.

@@ -11,14 +11,35 @@ use cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, DriverErr
 use cudarc::nvrtc::Ptx;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-/// Ordinals of the GPUs that tests share, and of those on which a test lets its context fail.
+/// Ordinals of the GPUs that tests share.
 pub(crate) const H100: usize = 0;
 pub(crate) const A100: usize = 1;
 pub(crate) const B200: usize = 2;
 pub(crate) const RTX_5090: usize = 3;
-pub(crate) const OWN: std::ops::Range<usize> = 4..16;
 
-const DEVICES: &str = "h100,a100,b200,rtx5090,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100";
+/// Of those that a test has for itself, because it lets their context fail, waits for all of it, or captures.
+pub(crate) mod own {
+    pub(crate) const PRIMARY: usize = 4;
+    pub(crate) const AMOUNT: usize = 5;
+    pub(crate) const DEFAULT_STREAM: usize = 6;
+    pub(crate) const CAPTURE: usize = 7;
+    pub(crate) const FOREIGN: usize = 8;
+    pub(crate) const FORBIDDEN: usize = 9;
+    pub(crate) const IMPLICIT: usize = 10;
+    pub(crate) const STICKY: usize = 11;
+    pub(crate) const FREED: usize = 12;
+    pub(crate) const UNLOADED: usize = 13;
+    pub(crate) const UNWRITTEN: usize = 14;
+    pub(crate) const INJECTION: usize = 15;
+}
+
+pub(crate) const DEVICES: usize = 16;
+
+/// `MOCK_CUDA_DEVICE` for all of them.
+fn models() -> String {
+    let own = ["h100"; DEVICES - 4];
+    [&["h100", "a100", "b200", "rtx5090"], own.as_slice()].concat().join(",")
+}
 
 /// Cargo builds the library beside the tests.
 fn path() -> PathBuf {
@@ -31,7 +52,7 @@ pub(crate) fn library() -> &'static Library {
     LIBRARY.get_or_init(|| {
         if env::var_os("MOCK_CUDA_DEVICE").is_none() {
             // SAFETY: every test comes here first, and waits; none changes the environment elsewhere.
-            unsafe { env::set_var("MOCK_CUDA_DEVICE", DEVICES) };
+            unsafe { env::set_var("MOCK_CUDA_DEVICE", models()) };
         }
         // SAFETY: the library has no initialisers.
         unsafe { Library::open(Some(path()), RTLD_NOW | RTLD_GLOBAL) }.expect("the mock")
@@ -72,7 +93,7 @@ pub(crate) fn fail_execution(code: CUresult) {
 /// Runs an ignored test in a process of its own, with these variables.
 pub(crate) fn elsewhere(test: &str, variables: &[(&str, &str)]) {
     let mut command = Command::new(env::current_exe().expect("a path"));
-    command.args([test, "--exact", "--ignored"]).env("MOCK_CUDA_DEVICE", DEVICES).envs(variables.iter().copied());
+    command.args([test, "--exact", "--ignored"]).env("MOCK_CUDA_DEVICE", models()).envs(variables.iter().copied());
     let output = command.output().expect("a process");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{test}: {text}");
