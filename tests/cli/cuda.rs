@@ -117,7 +117,8 @@ fn a_driver_without_a_function_is_too_old() {
     // A name in the table of symbols that is not the function's: nobody finds the function.
     let mut library = fs::read(&mock).expect("the mock");
     let name = b"\0cuStreamIsCapturing\0";
-    let places: Vec<usize> = library.windows(name.len()).enumerate().filter(|(_, at)| at == name).map(|at| at.0).collect();
+    let places: Vec<usize> =
+        library.windows(name.len()).enumerate().filter(|(_, at)| at == name).map(|at| at.0).collect();
     assert!(!places.is_empty());
     places.into_iter().for_each(|place| library[place + 3] = b'x');
     let driver = folder.write("libcuda.so", &library);

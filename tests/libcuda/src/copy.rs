@@ -3,7 +3,7 @@
 
 use std::ffi::{c_uchar, c_uint};
 
-use ptx::FaultKind;
+use ptx::{FaultKind, Memory};
 
 use crate::abi::{Handle, Host, library};
 use crate::driver::{self, Driver};
@@ -70,12 +70,11 @@ impl Driver {
 
     /// Copies within a device, or between two.
     pub(crate) fn copy(&mut self, to: u64, from: u64, bytes: usize) -> Result<(), FaultKind> {
-        let is_within = self.find(to).map(|found| found.0) == self.find(from).map(|found| found.0);
-        if is_within {
-            return self.memory(to).copy(to, from, bytes);
+        if Memory::region_of(to) == Memory::region_of(from) {
+            return self.device_of(to).memory.copy(to, from, bytes);
         }
-        let content = self.memory(from).download(from, bytes)?.to_vec();
-        self.memory(to).upload(to, &content)
+        let content = self.device_of(from).memory.download(from, bytes)?.to_vec();
+        self.device_of(to).memory.upload(to, &content)
     }
 }
 

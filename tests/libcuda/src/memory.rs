@@ -23,7 +23,7 @@ pub(crate) struct Owner {
 type Found = (usize, Range<u64>, Owner);
 
 impl Device {
-    fn free(&mut self, address: u64) -> Result<(), FaultKind> {
+    pub(crate) fn free(&mut self, address: u64) -> Result<(), FaultKind> {
         let range = self.memory.range(address).unwrap_or(address..address);
         self.memory.free(address)?;
         self.used -= (range.end - range.start) as usize;
@@ -66,26 +66,17 @@ impl Driver {
         Ok(())
     }
 
-    pub(crate) fn free(&mut self, address: u64) -> Result<(), FaultKind> {
-        let device = self.device_of(address);
-        self.devices[device].free(address)
-    }
-
-    /// The device whose memory an address is of, or any if it is of none.
-    fn device_of(&self, address: u64) -> usize {
-        self.devices.iter().position(|device| device.memory.range(address).is_some()).unwrap_or_default()
-    }
-
-    pub(crate) fn memory(&mut self, address: u64) -> &mut Memory {
-        let device = self.device_of(address);
-        &mut self.devices[device].memory
+    /// The device whose memory an address is of. Work has addresses only that were found to be of one.
+    pub(crate) fn device_of(&mut self, address: u64) -> &mut Device {
+        &mut self.devices[usize::from(Memory::region_of(address))]
     }
 
     pub(crate) fn find(&self, address: u64) -> Result<Found, Status> {
-        let device = self.device_of(address);
-        let range = self.devices[device].memory.range(address).ok_or(Status::INVALID_VALUE)?;
-        let owner = *self.devices[device].owners.get(&range.start).ok_or(Status::INVALID_VALUE)?;
-        Ok((device, range, owner))
+        let index = usize::from(Memory::region_of(address));
+        let device = self.devices.get(index).ok_or(Status::INVALID_VALUE)?;
+        let range = device.memory.range(address).ok_or(Status::INVALID_VALUE)?;
+        let owner = *device.owners.get(&range.start).ok_or(Status::INVALID_VALUE)?;
+        Ok((index, range, owner))
     }
 
     pub(crate) fn is_pinned(&self, address: Host, bytes: usize) -> bool {
@@ -168,7 +159,7 @@ library! {
             driver.drain(owner.context);
             driver.check(current)?;
             driver.disown(address)?;
-            driver.free(address).map_err(|_| Status::INVALID_VALUE)
+            driver.device_of(address).free(address).map_err(|_| Status::INVALID_VALUE)
         })
     }
 

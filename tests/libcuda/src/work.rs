@@ -48,19 +48,19 @@ impl Driver {
     pub(crate) fn run(&mut self, context: Handle, work: Work) -> Result<(), Failure> {
         match work {
             Work::Launch(launch) => self.run_launch(context, &launch)?,
-            Work::Write { to, content } => self.memory(to).upload(to, &content)?,
+            Work::Write { to, content } => self.device_of(to).memory.upload(to, &content)?,
             Work::FromPinned { to, from, bytes } => {
                 self.check_pinned(from, bytes)?;
-                self.memory(to).upload(to, &from.read(bytes)?)?;
+                self.device_of(to).memory.upload(to, &from.read(bytes)?)?;
             }
             Work::ToHost { to, is_pinned, from, bytes } => {
                 if is_pinned {
                     self.check_pinned(to, bytes)?;
                 }
-                to.write(self.memory(from).download(from, bytes)?)?;
+                to.write(self.device_of(from).memory.download(from, bytes)?)?;
             }
             Work::Copy { to, from, bytes } => self.copy(to, from, bytes)?,
-            Work::Free(address) => self.free(address)?,
+            Work::Free(address) => self.device_of(address).free(address)?,
             Work::Record(event) => {
                 // Nobody asks an event that is destroyed.
                 if let Ok(event) = self.events.get_mut(event) {

@@ -80,6 +80,12 @@ impl Memory {
         Self { region: u64::from(region) << (OFFSET_BITS + COUNT_BITS), allocations: Vec::new() }
     }
 
+    /// The region that an address lies in.
+    #[must_use]
+    pub fn region_of(address: u64) -> u8 {
+        (address >> (OFFSET_BITS + COUNT_BITS)) as u8
+    }
+
     /// An allocation that holds these bytes, at an address that is `misalignment` beyond a multiple of 256.
     pub fn allocate(&mut self, name: &str, bytes: &[u8], access: Access, misalignment: usize) -> Buffer {
         self.add(name, bytes.to_vec(), true, access, misalignment)

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use cudarc::driver::sys::{self, CUresult};
@@ -10,21 +11,39 @@ use cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, DriverErr
 use cudarc::nvrtc::Ptx;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-/// Ordinals of the GPUs that tests share, and of those on which a test lets its context fail.
+/// Ordinals of the GPUs that tests share.
 pub(crate) const H100: usize = 0;
 pub(crate) const A100: usize = 1;
 pub(crate) const B200: usize = 2;
 pub(crate) const RTX_5090: usize = 3;
-pub(crate) const OWN: std::ops::Range<usize> = 4..16;
 
-const DEVICES: &str = "h100,a100,b200,rtx5090,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100,h100";
+/// Of those that a test has for itself, because it lets their context fail, waits for all of it, or captures.
+pub(crate) mod own {
+    pub(crate) const PRIMARY: usize = 4;
+    pub(crate) const AMOUNT: usize = 5;
+    pub(crate) const DEFAULT_STREAM: usize = 6;
+    pub(crate) const CAPTURE: usize = 7;
+    pub(crate) const FOREIGN: usize = 8;
+    pub(crate) const FORBIDDEN: usize = 9;
+    pub(crate) const IMPLICIT: usize = 10;
+    pub(crate) const STICKY: usize = 11;
+    pub(crate) const FREED: usize = 12;
+    pub(crate) const UNLOADED: usize = 13;
+    pub(crate) const UNWRITTEN: usize = 14;
+    pub(crate) const INJECTION: usize = 15;
+}
 
-/// Cargo builds the library beside the directory of the tests.
+pub(crate) const DEVICES: usize = 16;
+
+/// `MOCK_CUDA_DEVICE` for all of them.
+fn models() -> String {
+    let own = ["h100"; DEVICES - 4];
+    [&["h100", "a100", "b200", "rtx5090"], own.as_slice()].concat().join(",")
+}
+
+/// Cargo builds the library beside the tests.
 fn path() -> PathBuf {
-    let test = env::current_exe().expect("a path");
-    let deps = test.parent().expect("a directory");
-    let candidates = [deps.join("libmock_libcuda.so"), deps.with_file_name("libmock_libcuda.so")];
-    candidates.into_iter().find(|path| path.exists()).expect("the library")
+    env::current_exe().expect("a path").with_file_name("libmock_libcuda.so")
 }
 
 /// The mock, which from now on is what cudarc finds.
@@ -33,7 +52,7 @@ pub(crate) fn library() -> &'static Library {
     LIBRARY.get_or_init(|| {
         if env::var_os("MOCK_CUDA_DEVICE").is_none() {
             // SAFETY: every test comes here first, and waits; none changes the environment elsewhere.
-            unsafe { env::set_var("MOCK_CUDA_DEVICE", DEVICES) };
+            unsafe { env::set_var("MOCK_CUDA_DEVICE", models()) };
         }
         // SAFETY: the library has no initialisers.
         unsafe { Library::open(Some(path()), RTLD_NOW | RTLD_GLOBAL) }.expect("the mock")
@@ -71,6 +90,15 @@ pub(crate) fn fail_execution(code: CUresult) {
     unsafe { fail.expect("a symbol")(code as u32) };
 }
 
+/// Runs an ignored test in a process of its own, with these variables.
+pub(crate) fn elsewhere(test: &str, variables: &[(&str, &str)]) {
+    let mut command = Command::new(env::current_exe().expect("a path"));
+    command.args([test, "--exact", "--ignored"]).env("MOCK_CUDA_DEVICE", models()).envs(variables.iter().copied());
+    let output = command.output().expect("a process");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{test}: {text}");
+}
+
 /// How often this thread has called a function.
 pub(crate) fn calls(function: &str) -> u64 {
     let function = CString::new(function).expect("a name");
@@ -106,30 +134,16 @@ pub(crate) fn code<T>(result: Result<T, DriverError>) -> CUresult {
     result.map_or_else(|error| error.0, |_| CUresult::CUDA_SUCCESS)
 }
 
-/// Kernels: `increment` adds 1 to each of so many words, `ranks` writes each CTA's rank in its cluster, `shared` has 1 KiB of
-/// shared memory beside what it is given.
-pub(crate) const MODULE: &str = include_str!("kernels.ptx");
+/// For compute capability 8.0.
+pub(crate) const KERNELS: &str = include_str!("kernels.ptx");
+/// For compute capability 9.0.
+pub(crate) const CLUSTERS: &str = include_str!("clusters.ptx");
 
-/// A kernel of [`MODULE`].
-pub(crate) fn kernel(context: &Arc<CudaContext>, name: &str) -> CudaFunction {
-    let module = context.load_module(Ptx::from_src(MODULE)).expect("a module");
+/// A kernel of one of these modules.
+pub(crate) fn kernel(context: &Arc<CudaContext>, module: &str, name: &str) -> CudaFunction {
+    let module = context.load_module(Ptx::from_src(module));
+    let module = module.unwrap_or_else(|error| panic!("{error}: {}", last_fault()));
     module.load_function(name).expect("a kernel")
-}
-
-/// The arguments of a launch, as the driver takes them.
-pub(crate) struct Arguments {
-    values: Vec<u64>,
-}
-
-impl Arguments {
-    pub(crate) fn new(values: impl IntoIterator<Item = u64>) -> Self {
-        Self { values: values.into_iter().collect() }
-    }
-
-    /// Pointers to each.
-    pub(crate) fn pointers(&mut self) -> Vec<*mut c_void> {
-        self.values.iter_mut().map(|value| std::ptr::from_mut(value).cast()).collect()
-    }
 }
 
 /// The shape of a launch.
@@ -147,13 +161,8 @@ impl Default for Shape {
     }
 }
 
-/// Launches a kernel with so many values as its arguments.
-pub(crate) fn launch(
-    stream: &CudaStream,
-    kernel: &CudaFunction,
-    shape: Shape,
-    values: impl IntoIterator<Item = u64>,
-) -> Result<(), DriverError> {
+/// Does something with the configuration of a launch.
+pub(crate) fn configured<T>(stream: &CudaStream, shape: Shape, body: impl FnOnce(&sys::CUlaunchConfig) -> T) -> T {
     let mut attributes = [sys::CUlaunchAttribute {
         id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
         pad: [0; 4],
@@ -161,7 +170,7 @@ pub(crate) fn launch(
             clusterDim: sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: shape.cluster, y: 1, z: 1 },
         },
     }];
-    let config = sys::CUlaunchConfig {
+    body(&sys::CUlaunchConfig {
         gridDimX: shape.grid,
         gridDimY: 1,
         gridDimZ: 1,
@@ -172,11 +181,34 @@ pub(crate) fn launch(
         hStream: stream.cu_stream(),
         attrs: attributes.as_mut_ptr(),
         numAttrs: 1,
-    };
-    let mut arguments = Arguments::new(values);
-    let mut pointers = arguments.pointers();
-    // SAFETY: the handles are alive, as many arguments are given as the kernel takes, and none takes more than 8 bytes.
-    unsafe { sys::cuLaunchKernelEx(&config, kernel.cu_function(), pointers.as_mut_ptr(), std::ptr::null_mut()) }.result()
+    })
+}
+
+/// Launches a kernel with so many values as its arguments.
+pub(crate) fn launch(
+    stream: &CudaStream,
+    kernel: &CudaFunction,
+    shape: Shape,
+    values: impl IntoIterator<Item = u64>,
+) -> Result<(), DriverError> {
+    stream.context().bind_to_thread()?;
+    let mut values: Vec<u64> = values.into_iter().collect();
+    let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|value| std::ptr::from_mut(value).cast()).collect();
+    let launched = configured(stream, shape, |config| {
+        // SAFETY: the handles are alive, as many values are given as the kernel takes, none of more than 8 bytes.
+        unsafe { sys::cuLaunchKernelEx(config, kernel.cu_function(), pointers.as_mut_ptr(), std::ptr::null_mut()) }
+    });
+    launched.result()
+}
+
+/// Lets `increment` add 1 to the words of a buffer.
+pub(crate) fn increment(
+    stream: &CudaStream,
+    kernel: &CudaFunction,
+    buffer: &CudaSlice<u32>,
+) -> Result<(), DriverError> {
+    let shape = Shape { grid: buffer.len().div_ceil(64) as u32, threads: 64, ..Shape::default() };
+    launch(stream, kernel, shape, [address(buffer), buffer.len() as u64])
 }
 
 /// A buffer of words that nobody has written.

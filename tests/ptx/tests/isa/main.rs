@@ -9,6 +9,7 @@ mod control;
 mod conversions;
 mod counting;
 mod faults;
+mod hosts;
 mod memory;
 mod predicates;
 mod shuffles;
