@@ -33,8 +33,8 @@
 //! * [`cpu`] computes it. [`mod@reference`] is the scalar `f64` oracle that every implementation is tested against.
 #![cfg_attr(feature = "wgpu", doc = "* [`wgpu`] computes it on any GPU, by WGSL kernels.")]
 #![cfg_attr(not(feature = "wgpu"), doc = "* `wgpu` (a feature) computes it on any GPU, by WGSL kernels.")]
-#![cfg_attr(feature = "cuda", doc = "* [`cuda`] holds the CUDA kernels, which it cannot launch yet.")]
-#![cfg_attr(not(feature = "cuda"), doc = "* `cuda` (a feature) holds the CUDA kernels, which it cannot launch yet.")]
+#![cfg_attr(feature = "cuda", doc = "* [`cuda`] computes it on NVIDIA's GPUs, by CUDA kernels.")]
+#![cfg_attr(not(feature = "cuda"), doc = "* `cuda` (a feature) computes it on NVIDIA's GPUs, by CUDA kernels.")]
 #![cfg_attr(feature = "candle", doc = "* [`candle`] is the loss as an operation on candle's tensors.")]
 #![cfg_attr(not(feature = "candle"), doc = "* `candle` (a feature) is the loss as an operation on candle's tensors.")]
 //! * [`row_stats`] is the mathematics: a monoid of row statistics, and one formula per element.
