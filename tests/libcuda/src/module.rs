@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::abi::{Handle, Host, In, Out, Text, library};
 use crate::device::{Model, SHARED_WITHOUT_ASKING};
 use crate::driver::{self, Driver};
-use crate::fault::refuse;
+use crate::fault::{refusal, refuse};
 use crate::status::Status;
 
 /// A module that has been loaded.
@@ -147,7 +147,7 @@ library! {
         const LOG: c_uint = 5;
         const LOG_BYTES: c_uint = 6;
         if let (Err(_), Some(log), Some(space)) = (loaded, value(LOG), value(LOG_BYTES)) {
-            log.write_text(&crate::fault::refusal(), space.0)?;
+            log.write_text(&refusal(), space.0)?;
         }
         module.put(loaded?)
     }

@@ -101,6 +101,10 @@ fn addresses_know_what_they_belong_to() -> Result<(), DriverError> {
     let start = attribute(Attribute::CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, own + 99).map(u64::from_ne_bytes);
     let size = attribute(Attribute::CU_POINTER_ATTRIBUTE_RANGE_SIZE, own + 99).map(usize::from_ne_bytes);
     assert_eq!((start?, size?), (own, 100));
+    let (mut start, mut size) = (0, 0);
+    // SAFETY: two numbers are written.
+    unsafe { sys::cuMemGetAddressRange_v2(&mut start, &mut size, own + 50) }.result()?;
+    assert_eq!((start, size), (own, 100));
     let kind = |address| attribute(Attribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address).map(u32::from_ne_bytes);
     assert_eq!(kind(own), Ok(sys::CUmemorytype::CU_MEMORYTYPE_DEVICE as u32));
     assert_eq!(code(kind(own + 100)), CUresult::CUDA_ERROR_INVALID_VALUE);
