@@ -75,7 +75,7 @@ fn directive<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.trim().strip_prefix(name)?.split(',').next()).map(str::trim)
 }
 
-/// Refuses PTX that is newer than the driver: PTX 8.0 is of CUDA 12.0; CUDA 12.6 did not count on, and is one behind since.
+/// Refuses PTX that is newer than the driver. PTX 8.0 is of CUDA 12.0, and so on; CUDA 12.6 kept the 8.5 of its predecessor.
 fn check_version(text: &str, driver: c_int) -> Result<(), Status> {
     let (major, minor) = (driver / 1000, driver % 1000 / 10);
     let known = (major - 4, if major == 12 && minor >= 6 { minor - 1 } else { minor });
