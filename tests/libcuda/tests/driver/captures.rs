@@ -70,6 +70,24 @@ fn a_capture_forbids_what_may_wait_or_allocate() -> Result<(), DriverError> {
 }
 
 #[test]
+fn a_relaxed_capture_forbids_only_what_a_graph_cannot_hold() -> Result<(), DriverError> {
+    let stream = stream(own::CAPTURE);
+    let buffer = stream.clone_htod(&[0u32; 4])?;
+    stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_RELAXED)?;
+    let mut words = [0u32; 4];
+    // SAFETY: what is allocated is freed, and what is refused is not done.
+    unsafe {
+        result::free_sync(result::malloc_sync(4)?)?;
+        let to_pageable = result::memcpy_dtoh_async(&mut words, address(&buffer), stream.cu_stream());
+        assert_eq!(code(to_pageable), CUresult::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+        let after = result::memset_d8_async(address(&buffer), 0, 16, stream.cu_stream());
+        assert_eq!(code(after), CUresult::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    }
+    assert_eq!(code(stream.end_capture(Flags(0))), CUresult::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    Ok(())
+}
+
+#[test]
 fn captures_begin_and_end_in_their_place() -> Result<(), DriverError> {
     let stream = stream(own::CAPTURE);
     let default = stream.context().default_stream();
@@ -104,6 +122,7 @@ fn the_default_stream_does_not_meet_a_blocking_stream_that_captures() -> Result<
         let fill = || result::memset_d8_async(address(&buffer), 0, 16, std::ptr::null_mut());
         assert_eq!(code(fill()), CUresult::CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
         result::free_sync(result::malloc_sync(4)?)?;
+        result::memset_d8_async(address(&buffer), 0, 16, blocking)?;
         let captured = result::stream::end_capture(blocking)?;
         fill()?;
         graph::destroy(captured)?;

@@ -1,6 +1,6 @@
 //! Memory: allocating, copying, freeing, and asking about addresses.
 
-use crate::support::{A100, H100, address, code, context, fresh, own, stream};
+use crate::support::{A100, H100, KERNELS, address, code, context, fresh, increment, kernel, own, stream};
 use cudarc::driver::sys::{self, CUpointer_attribute_enum as Attribute, CUresult};
 use cudarc::driver::{DriverError, result};
 
@@ -49,12 +49,25 @@ fn copies_beyond_an_allocation_and_second_frees_are_refused() -> Result<(), Driv
         assert_eq!(code(result::memcpy_dtoh_sync(&mut back, address)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::memset_d8_sync(address + 1, 0, 4)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::free_sync(address + 1)), CUresult::CUDA_ERROR_INVALID_VALUE);
+        let default = std::ptr::null_mut();
+        assert_eq!(code(result::free_async(address + 1, default)), CUresult::CUDA_ERROR_INVALID_VALUE);
         result::free_sync(address)?;
         assert_eq!(code(result::free_sync(address)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::memset_d8_sync(address, 0, 4)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::malloc_sync(0)), CUresult::CUDA_ERROR_INVALID_VALUE);
     }
     Ok(())
+}
+
+#[test]
+fn freeing_waits_for_the_work_of_every_stream() -> Result<(), DriverError> {
+    let stream = stream(H100);
+    let increment_one = kernel(stream.context(), KERNELS, "increment");
+    let buffer = stream.clone_htod(&[0u32; 64])?;
+    increment(&stream, &increment_one, &buffer)?;
+    // SAFETY: nobody uses it any more.
+    unsafe { result::free_sync(buffer.leak())? };
+    stream.synchronize()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Streams and events: nothing is done before it is waited for, and then in order.
 
-use crate::support::{H100, KERNELS, code, context, fresh, increment, kernel, own, stream};
+use crate::support::{H100, KERNELS, address, code, context, fresh, increment, kernel, own, stream};
 use cudarc::driver::sys::{self, CUresult};
 use cudarc::driver::{DriverError, result};
 
@@ -39,7 +39,7 @@ fn a_stream_waits_for_the_event_of_another() -> Result<(), DriverError> {
     let increment_one = kernel(&context, KERNELS, "increment");
     let buffer = fresh(&first, 64);
     // SAFETY: within the buffer.
-    unsafe { result::memset_d8_async(crate::support::address(&buffer), 0, 256, first.cu_stream())? };
+    unsafe { result::memset_d8_async(address(&buffer), 0, 256, first.cu_stream())? };
     let event = first.record_event(None)?;
     second.wait(&event)?;
     // Recorded anew, it is still the first that was waited for.
@@ -65,6 +65,7 @@ fn the_default_stream_waits_for_blocking_streams_alone() -> Result<(), DriverErr
             context.wrap_borrowed_stream(other)
         };
         let buffer = context.default_stream().clone_htod(&[0u32; 64])?;
+        let theirs = fresh(&context.default_stream(), 1);
         context.synchronize()?;
         increment(&other, &increment_one, &buffer)?;
         increment(&context.default_stream(), &increment_one, &buffer)?;
@@ -72,10 +73,12 @@ fn the_default_stream_waits_for_blocking_streams_alone() -> Result<(), DriverErr
         assert_eq!(words, [expected; 64], "flags {flags}");
         // And a blocking stream for the default stream.
         increment(&context.default_stream(), &increment_one, &buffer)?;
+        // SAFETY: within the buffer.
+        unsafe { result::memset_d8_async(address(&theirs), 0, 4, other.cu_stream())? };
         other.synchronize()?;
         // SAFETY: the default stream always is.
-        let is_done = unsafe { sys::cuStreamQuery(std::ptr::null_mut()) };
-        assert_eq!(is_done, CUresult::CUDA_ERROR_NOT_READY, "nothing of the other stream waited");
+        let default = unsafe { sys::cuStreamQuery(std::ptr::null_mut()) };
+        assert_eq!(default, [CUresult::CUDA_SUCCESS, CUresult::CUDA_ERROR_NOT_READY][flags as usize]);
         context.synchronize()?;
         // SAFETY: nobody uses it any more.
         unsafe { result::stream::destroy(other.cu_stream())? };
