@@ -112,7 +112,7 @@ fn captures_begin_and_end_in_their_place() -> Result<(), DriverError> {
 
 #[test]
 fn the_default_stream_does_not_meet_a_blocking_stream_that_captures() -> Result<(), DriverError> {
-    let context = crate::support::context(own::IMPLICIT);
+    let context = crate::support::context(own::CAPTURE);
     let buffer = context.default_stream().clone_htod(&[0u32; 4])?;
     // SAFETY: the handles are alive, and the graph is not used after its end.
     unsafe {

@@ -90,6 +90,28 @@ fn hosts_do_not_read_what_nobody_has_written() -> Result<(), DriverError> {
 }
 
 #[test]
+fn pinned_memory_is_there_until_its_copies_are_done() -> Result<(), DriverError> {
+    let stream = stream(own::UNPINNED);
+    let buffer = stream.clone_htod(&[0u32])?;
+    stream.synchronize()?;
+    // SAFETY: the mock finds out that the memory is gone, and does not come to it.
+    unsafe {
+        let pinned = result::malloc_host(4, 0)?;
+        sys::cuMemcpyDtoHAsync_v2(pinned, address(&buffer), 4, stream.cu_stream()).result()?;
+        result::free_host(pinned)?;
+        assert_eq!(code(stream.synchronize()), ILLEGAL_ADDRESS);
+        assert_eq!(last_fault(), "4 bytes of the host's memory are copied after they have been freed");
+        crate::support::reset_context();
+        let pinned = result::malloc_host(4, 0)?;
+        sys::cuMemcpyHtoDAsync_v2(address(&buffer), pinned, 4, stream.cu_stream()).result()?;
+        result::free_host(pinned)?;
+    }
+    assert_eq!(code(stream.synchronize()), ILLEGAL_ADDRESS);
+    crate::support::reset_context();
+    Ok(())
+}
+
+#[test]
 fn one_gpu_does_not_reach_the_memory_of_another() -> Result<(), DriverError> {
     let (stream, other) = (stream(own::FOREIGN), stream(crate::support::H100));
     let ranks = kernel(stream.context(), CLUSTERS, "ranks");

@@ -25,7 +25,7 @@ pub(crate) mod own {
     pub(crate) const CAPTURE: usize = 7;
     pub(crate) const FOREIGN: usize = 8;
     pub(crate) const FORBIDDEN: usize = 9;
-    pub(crate) const IMPLICIT: usize = 10;
+    pub(crate) const UNPINNED: usize = 10;
     pub(crate) const STICKY: usize = 11;
     pub(crate) const FREED: usize = 12;
     pub(crate) const UNLOADED: usize = 13;
