@@ -1,6 +1,6 @@
 //! Devices, and the contexts on them.
 
-use crate::support::{A100, B200, DEVICES, H100, RTX_5090, code, context, library, own, stream};
+use crate::support::{A100, B200, H100, RTX_5090, code, context, library, stream};
 use cudarc::driver::result::{self, ctx, device, primary_ctx};
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute, CUresult};
 use cudarc::driver::{CudaContext, DriverError};
@@ -24,8 +24,8 @@ fn devices_say_what_they_are_and_that_they_are_mocks() {
     assert_eq!(context(H100).name().expect("a name"), "Mock NVIDIA H100 (PTX executed on the CPU)");
     assert_eq!(context(A100).attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT), Ok(2));
     assert_ne!(context(H100).uuid().expect("an identifier"), context(A100).uuid().expect("an identifier"));
-    assert_eq!(CudaContext::device_count(), Ok(DEVICES as i32));
-    assert_eq!(code(CudaContext::new(DEVICES)), CUresult::CUDA_ERROR_INVALID_DEVICE);
+    assert_eq!(CudaContext::device_count(), Ok(5));
+    assert_eq!(code(CudaContext::new(5)), CUresult::CUDA_ERROR_INVALID_DEVICE);
 }
 
 #[test]
@@ -66,9 +66,8 @@ fn contexts_are_a_stack() -> Result<(), DriverError> {
 #[test]
 fn what_belongs_to_a_primary_context_ends_with_the_last_who_retains_it() -> Result<(), DriverError> {
     library();
-    let own = own::PRIMARY;
     result::init()?;
-    let device = device::get(own as i32)?;
+    let device = device::get(H100 as i32)?;
     // SAFETY: each release belongs to a retain; handles of what is no more are what the mock is asked about.
     unsafe {
         let context = primary_ctx::retain(device)?;
@@ -96,8 +95,8 @@ fn what_belongs_to_a_primary_context_ends_with_the_last_who_retains_it() -> Resu
 }
 
 #[test]
-fn a_device_has_contexts_besides_the_primary_one() -> Result<(), DriverError> {
-    let primary = context(H100);
+fn what_belongs_to_a_context_ends_with_it() -> Result<(), DriverError> {
+    let before = context(H100);
     // SAFETY: handles of what is no more are what the mock is asked about.
     unsafe {
         let mut other = std::ptr::null_mut();
@@ -109,7 +108,7 @@ fn a_device_has_contexts_besides_the_primary_one() -> Result<(), DriverError> {
         assert_eq!(of_stream, other);
         let address = result::malloc_sync(4)?;
         sys::cuCtxDestroy_v2(other).result()?;
-        assert_eq!(ctx::get_current()?, Some(primary.cu_ctx()));
+        assert_eq!(ctx::get_current()?, Some(before.cu_ctx()));
         assert_eq!(sys::cuStreamQuery(stream), CUresult::CUDA_ERROR_INVALID_HANDLE);
         assert_eq!(code(result::memset_d8_sync(address, 0, 4)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(sys::cuCtxDestroy_v2(other), CUresult::CUDA_ERROR_INVALID_CONTEXT);

@@ -1,6 +1,6 @@
 //! Memory: allocating, copying, freeing, and asking about addresses.
 
-use crate::support::{A100, H100, KERNELS, address, code, context, fresh, increment, kernel, own, stream};
+use crate::support::{A100, COUNTED, H100, KERNELS, address, code, context, fresh, increment, kernel, stream};
 use cudarc::driver::sys::{self, CUpointer_attribute_enum as Attribute, CUresult};
 use cudarc::driver::{DriverError, result};
 
@@ -51,7 +51,8 @@ fn copies_beyond_an_allocation_and_second_frees_are_refused() -> Result<(), Driv
         assert_eq!(code(result::free_sync(address + 1)), CUresult::CUDA_ERROR_INVALID_VALUE);
         let default = std::ptr::null_mut();
         assert_eq!(code(result::free_async(address + 1, default)), CUresult::CUDA_ERROR_INVALID_VALUE);
-        result::free_sync(address)?;
+        result::free_async(address, default)?;
+        assert_eq!(code(result::free_async(address, default)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::free_sync(address)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::memset_d8_sync(address, 0, 4)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::malloc_sync(0)), CUresult::CUDA_ERROR_INVALID_VALUE);
@@ -72,7 +73,7 @@ fn freeing_waits_for_the_work_of_every_stream() -> Result<(), DriverError> {
 
 #[test]
 fn a_device_has_so_much_memory_and_no_more() -> Result<(), DriverError> {
-    let stream = stream(own::AMOUNT);
+    let stream = stream(COUNTED);
     let context = stream.context();
     let (free, total) = context.mem_get_info()?;
     assert_eq!((free, total), (2 << 30, 2 << 30));
