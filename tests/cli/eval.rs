@@ -190,7 +190,7 @@ fn people_get_a_table() {
 #[test]
 fn backends_that_are_not_built_in_say_so() {
     let folder = Folder::new();
-    let file = batch(&folder);
+    let _file = batch(&folder);
     #[cfg(not(feature = "cuda"))]
     {
         let line = error(run("eval", &file, "--backend cuda"));
