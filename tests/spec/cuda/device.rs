@@ -171,12 +171,22 @@ fn run(gpu: &Gpu, case: &Case) -> Result<Outcome> {
     let mut workspace = Workspace::new(stream)?;
     let mut matrix = gradient.matrix_mut(&marked);
     kernels.forward_backward(stream, &mut workspace, &case.loss, &batch, &mut matrix)?;
-    let value = workspace.read();
+    let value = workspace.read()?;
     kernels.forward(stream, &mut workspace, &case.loss, &batch)?;
-    assert_eq!(format!("{value:?}"), format!("{:?}", workspace.read()), "forward alone differs");
-    let value = value?;
-    assert_eq!(format!("{value:?}"), format!("{:?}", from_host(gpu, case)?), "from the host it differs");
+    assert_alike(&value, &workspace.read()?, "forward alone");
+    assert_alike(&value, &from_host(gpu, case)?, "from the host");
     Ok(outcome(case, value, gradient.download(stream, &marked)))
+}
+
+/// Where the gradient lies decides how rows are read, so that sums may differ in their last bits.
+fn assert_alike(a: &LossValue, b: &LossValue, what: &str) {
+    let same = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        (Some(a), Some(b)) => a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-5 * a.abs() + 1e-9,
+        _ => a == b,
+    };
+    let counts = |value: &LossValue| (value.rows.len(), value.counted_rows, value.nonfinite_rows);
+    let is_alike = same(Some(a.loss), Some(b.loss)) && same(a.hard, b.hard) && same(a.soft, b.soft);
+    assert!(is_alike && counts(a) == counts(b), "{what}: {a:?} {b:?}");
 }
 
 /// From slices of the host's.
