@@ -49,10 +49,9 @@ __device__ __forceinline__ float exponential(float x) {
     return power;
 }
 
-// The sum, or the largest, of all threads' values; all threads get it.
+// The sum, or the largest, of all threads' values; all threads get it, through shared memory.
 template <bool IS_SUM>
-__device__ float joined(float value) {
-    __shared__ float of_warp[32];
+__device__ __forceinline__ float joined(float value, float (&of_warp)[32]) {
     auto join = [](float a, float b) { return IS_SUM ? a + b : fmaxf(a, b); };
     for (int step = 16; step > 0; step /= 2) value = join(value, __shfl_xor_sync(ALL_LANES, value, step));
     if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;
@@ -74,20 +73,21 @@ extern "C" __global__ void copy(const Four* student, const Four* teacher, Four* 
 }
 
 extern "C" __global__ void log_softmax(const Four* logits, float4* output, float inverse_temperature, Settings settings) {
+    __shared__ float of_warp[32];
     unsigned row = blockIdx.x * settings.fours_stride;
     float largest = __int_as_float(0xff800000);
     for (unsigned four = threadIdx.x; four < settings.fours; four += blockDim.x) {
         float4 x = floats_of(logits[row + four]);
         largest = fmaxf(largest, fmaxf(fmaxf(x.x, x.y), fmaxf(x.z, x.w)));
     }
-    largest = joined<false>(largest);
+    largest = joined<false>(largest, of_warp);
     float sum = 0.0f;
     for (unsigned four = threadIdx.x; four < settings.fours; four += blockDim.x) {
         float4 x = floats_of(logits[row + four]);
         sum += exponential((x.x - largest) * inverse_temperature) + exponential((x.y - largest) * inverse_temperature) +
                exponential((x.z - largest) * inverse_temperature) + exponential((x.w - largest) * inverse_temperature);
     }
-    float offset = logf(joined<true>(sum));
+    float offset = logf(joined<true>(sum, of_warp));
     for (unsigned four = threadIdx.x; four < settings.fours; four += blockDim.x) {
         float4 x = floats_of(logits[row + four]);
         output[row + four] = make_float4(
@@ -97,6 +97,7 @@ extern "C" __global__ void log_softmax(const Four* logits, float4* output, float
 }
 
 extern "C" __global__ void divergence(const float4* student, const float4* teacher, float* soft, Settings settings) {
+    __shared__ float of_warp[32];
     unsigned row = blockIdx.x * settings.fours_stride;
     float sum = 0.0f;
     for (unsigned four = threadIdx.x; four < settings.fours; four += blockDim.x) {
@@ -104,7 +105,7 @@ extern "C" __global__ void divergence(const float4* student, const float4* teach
         sum += exponential(p.x) * (p.x - q.x) + exponential(p.y) * (p.y - q.y) + exponential(p.z) * (p.z - q.z) +
                exponential(p.w) * (p.w - q.w);
     }
-    sum = joined<true>(sum);
+    sum = joined<true>(sum, of_warp);
     if (threadIdx.x == 0) soft[blockIdx.x] = settings.temperature * settings.temperature * sum;
 }
 
@@ -131,10 +132,11 @@ extern "C" __global__ void gradient(const float4* plain, const float4* student, 
 }
 
 extern "C" __global__ void mean(const float* hard, const float* soft, float* loss, Settings settings) {
+    __shared__ float of_warp[32];
     float sum = 0.0f;
     for (unsigned row = threadIdx.x; row < settings.rows; row += blockDim.x) {
         sum += settings.alpha * hard[row] + (1.0f - settings.alpha) * soft[row];
     }
-    sum = joined<true>(sum);
+    sum = joined<true>(sum, of_warp);
     if (threadIdx.x == 0) *loss = sum / settings.rows;
 }

@@ -25,6 +25,8 @@ use crate::loss::DistillationLoss;
 /// into a CUDA graph. To be captured, a stream's buffers must come without cudarc's events
 /// ([`CudaContext::disable_event_tracking`]), since a graph cannot wait for what happened before it.
 ///
+/// Dropping the last clone waits for the GPU, then unloads the code: a graph that was captured from them needs one.
+///
 /// # Examples
 ///
 /// ```no_run

@@ -97,6 +97,13 @@ impl Modules {
     }
 }
 
+impl Drop for Modules {
+    /// Code that a GPU may still be running must not be unloaded.
+    fn drop(&mut self) {
+        self.context.record_err(self.context.synchronize());
+    }
+}
+
 /// That the driver does not take what the compiler makes is mostly because it is older.
 fn too_new(error: DriverError) -> Error {
     match error.0 {

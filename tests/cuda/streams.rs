@@ -62,6 +62,20 @@ fn buffers_of_another_stream_are_waited_for_and_outlive_the_kernel() {
 }
 
 #[test]
+fn kernels_that_are_dropped_finish_what_they_launched() {
+    let context = context(H100);
+    let stream = context.new_stream().unwrap();
+    let (mut small, mut workspace) = (Small::new(&stream, 11), Workspace::new(&stream).unwrap());
+    let kernels = kernels(&context);
+    small.launch(&kernels, &stream, &mut workspace).unwrap();
+    // The mock finishes what runs before it unloads code; NVIDIA does not say that a driver does.
+    let waited = calls("cuCtxSynchronize");
+    drop(kernels);
+    assert_eq!(calls("cuCtxSynchronize"), waited + 1);
+    small.check(&stream, &workspace, 11);
+}
+
+#[test]
 fn threads_share_kernels_and_compile_each_once() {
     let context = context(H100);
     let kernels: Kernels = kernels(&context);

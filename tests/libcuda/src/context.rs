@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_uint};
 
-use crate::abi::{Handle, Out, library};
+use crate::abi::{Handle, Host, In, Out, library};
 use crate::driver::{self, Driver};
 use crate::fault::Failure;
 use crate::status::Status;
@@ -75,6 +75,13 @@ impl Driver {
     }
 }
 
+/// A new context, which becomes current.
+fn create(device: c_int) -> Result<Handle, Status> {
+    let created = driver::with(|driver| driver.create_context(device))?;
+    STACK.with_borrow_mut(|stack| stack.push(created));
+    Ok(created)
+}
+
 library! {
     fn cuDevicePrimaryCtxRetain(context: Out<Handle>, device: c_int) {
         context.put(driver::with(|driver| {
@@ -107,9 +114,14 @@ library! {
     }
 
     fn cuCtxCreate_v2(context: Out<Handle>, _flags: c_uint, device: c_int) {
-        let created = driver::with(|driver| driver.create_context(device))?;
-        STACK.with_borrow_mut(|stack| stack.push(created));
-        context.put(created)
+        context.put(create(device)?)
+    }
+
+    fn cuCtxCreate_v4(context: Out<Handle>, parameters: In<Host>, _flags: c_uint, device: c_int) {
+        if !parameters.is_null() {
+            return Err(Status::NOT_SUPPORTED);
+        }
+        context.put(create(device)?)
     }
 
     fn cuCtxDestroy_v2(context: Handle) {

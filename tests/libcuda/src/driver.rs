@@ -6,7 +6,7 @@ use std::ffi::{c_int, c_uint};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::abi::{Handle, Host, Out, library};
+use crate::abi::{Handle, Host, In, Out, library};
 use crate::capture::Graph;
 use crate::context::{self, Context};
 use crate::device::{Device, Model};
@@ -145,6 +145,11 @@ library! {
     fn cuDriverGetVersion(to: Out<c_int>) {
         // Told before `cuInit` too.
         to.put(version())
+    }
+
+    /// NVRTC asks for tables that NVIDIA does not document, and compiles without them.
+    fn cuGetExportTable(_table: Out<usize>, _uuid: In<[u8; 16]>) {
+        Err(Status::NOT_FOUND)
     }
 
     fn cuProfilerStart() {

@@ -46,7 +46,7 @@ pub(crate) struct Launch {
 }
 
 impl Config {
-    /// The product of a shape's dimensions. The executor knows lines only.
+    /// The length of a shape. The executor knows lines only.
     fn line(shape: [c_uint; 3]) -> Result<u32, Status> {
         match shape {
             [0, ..] | [_, 0, _] | [.., 0] => Err(Status::INVALID_VALUE),
@@ -56,9 +56,6 @@ impl Config {
     }
 
     pub(crate) fn threads(&self) -> Result<u32, Status> {
-        if self.block.iter().map(|&length| u64::from(length)).product::<u64>() > 1024 {
-            return Err(Status::INVALID_VALUE);
-        }
         Self::line(self.block)
     }
 

@@ -15,7 +15,8 @@
 //!   and its addresses are never given out again.
 //! * What a GPU refuses is refused: PTX that is newer than the driver or the GPU, shared memory that was not asked for,
 //!   clusters where there are none, handles of what is no more, calls that a capture forbids.
-//! * What a kernel must not do is a fault. Its context answers with it from then on, as a GPU's does.
+//! * What a kernel must not do is a fault. Its context answers with it from then on, as a GPU's does. Contexts of one GPU share
+//!   nothing but its amount of memory, so that a test that makes its own disturbs no other.
 //!
 //! # What it is told
 //!

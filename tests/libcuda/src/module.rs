@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::abi::{Handle, Host, In, Out, Text, library};
 use crate::device::{Model, SHARED_WITHOUT_ASKING};
 use crate::driver::{self, Driver};
-use crate::fault::refuse;
+use crate::fault::{refusal, refuse};
 use crate::status::Status;
 
 /// A module that has been loaded.
@@ -75,7 +75,7 @@ fn directive<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.trim().strip_prefix(name)?.split(',').next()).map(str::trim)
 }
 
-/// Refuses PTX that is newer than the driver: PTX 8.0 is of CUDA 12.0; CUDA 12.6 did not count on, and is one behind since.
+/// Refuses PTX that is newer than the driver. PTX 8.0 is of CUDA 12.0, and so on; CUDA 12.6 kept the 8.5 of its predecessor.
 fn check_version(text: &str, driver: c_int) -> Result<(), Status> {
     let (major, minor) = (driver / 1000, driver % 1000 / 10);
     let known = (major - 4, if major == 12 && minor >= 6 { minor - 1 } else { minor });
@@ -147,7 +147,7 @@ library! {
         const LOG: c_uint = 5;
         const LOG_BYTES: c_uint = 6;
         if let (Err(_), Some(log), Some(space)) = (loaded, value(LOG), value(LOG_BYTES)) {
-            log.write_text(&crate::fault::refusal(), space.0)?;
+            log.write_text(&refusal(), space.0)?;
         }
         module.put(loaded?)
     }

@@ -1,6 +1,6 @@
-//! Captures and graphs. Each test that captures has a GPU of its own: a capture restricts whole contexts.
+//! Captures and graphs.
 
-use crate::support::{H100, KERNELS, address, code, elsewhere, fresh, increment, kernel, own, stream};
+use crate::support::{H100, KERNELS, address, code, elsewhere, fresh, increment, kernel, stream};
 use cudarc::driver::result::graph;
 use cudarc::driver::sys::{self, CUgraphInstantiate_flags as Flags, CUresult};
 use cudarc::driver::sys::{CUstreamCaptureMode as Mode, CUstreamCaptureStatus as Status};
@@ -11,7 +11,7 @@ const LOCAL: Mode = Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
 
 #[test]
 fn what_is_captured_happens_whenever_the_graph_is_launched() -> Result<(), DriverError> {
-    let stream = stream(own::CAPTURE);
+    let stream = stream(H100);
     let increment_one = kernel(stream.context(), KERNELS, "increment");
     let buffer = stream.clone_htod(&[0u32; 64])?;
     let copy = stream.clone_htod(&[9u32; 64])?;
@@ -38,7 +38,7 @@ fn forbidden(stream: &Arc<CudaStream>, call: impl FnOnce() -> Result<(), DriverE
 
 #[test]
 fn a_capture_forbids_what_may_wait_or_allocate() -> Result<(), DriverError> {
-    let stream = stream(own::FORBIDDEN);
+    let stream = stream(H100);
     let buffer = stream.clone_htod(&[0u32; 4])?;
     let event = stream.record_event(None)?;
     let unsupported =
@@ -70,8 +70,26 @@ fn a_capture_forbids_what_may_wait_or_allocate() -> Result<(), DriverError> {
 }
 
 #[test]
+fn a_relaxed_capture_forbids_only_what_a_graph_cannot_hold() -> Result<(), DriverError> {
+    let stream = stream(H100);
+    let buffer = stream.clone_htod(&[0u32; 4])?;
+    stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_RELAXED)?;
+    let mut words = [0u32; 4];
+    // SAFETY: what is allocated is freed, and what is refused is not done.
+    unsafe {
+        result::free_sync(result::malloc_sync(4)?)?;
+        let to_pageable = result::memcpy_dtoh_async(&mut words, address(&buffer), stream.cu_stream());
+        assert_eq!(code(to_pageable), CUresult::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+        let after = result::memset_d8_async(address(&buffer), 0, 16, stream.cu_stream());
+        assert_eq!(code(after), CUresult::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    }
+    assert_eq!(code(stream.end_capture(Flags(0))), CUresult::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    Ok(())
+}
+
+#[test]
 fn captures_begin_and_end_in_their_place() -> Result<(), DriverError> {
-    let stream = stream(own::CAPTURE);
+    let stream = stream(H100);
     let default = stream.context().default_stream();
     assert_eq!(code(default.begin_capture(LOCAL)), CUresult::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     assert_eq!(code(stream.end_capture(Flags(0))), CUresult::CUDA_ERROR_ILLEGAL_STATE);
@@ -94,7 +112,7 @@ fn captures_begin_and_end_in_their_place() -> Result<(), DriverError> {
 
 #[test]
 fn the_default_stream_does_not_meet_a_blocking_stream_that_captures() -> Result<(), DriverError> {
-    let context = crate::support::context(own::IMPLICIT);
+    let context = crate::support::context(H100);
     let buffer = context.default_stream().clone_htod(&[0u32; 4])?;
     // SAFETY: the handles are alive, and the graph is not used after its end.
     unsafe {
@@ -104,6 +122,7 @@ fn the_default_stream_does_not_meet_a_blocking_stream_that_captures() -> Result<
         let fill = || result::memset_d8_async(address(&buffer), 0, 16, std::ptr::null_mut());
         assert_eq!(code(fill()), CUresult::CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
         result::free_sync(result::malloc_sync(4)?)?;
+        result::memset_d8_async(address(&buffer), 0, 16, blocking)?;
         let captured = result::stream::end_capture(blocking)?;
         fill()?;
         graph::destroy(captured)?;

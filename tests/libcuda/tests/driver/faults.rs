@@ -1,7 +1,7 @@
-//! What kernels must not do: their context fails, and tells why. Each test lets the context of a GPU of its own fail.
+//! What kernels must not do: their context fails, and tells why.
 
 use crate::support::{
-    CLUSTERS, KERNELS, Shape, address, code, fresh, increment, kernel, last_fault, launch, own, stream,
+    A100, CLUSTERS, H100, KERNELS, Shape, address, code, fresh, increment, kernel, last_fault, launch, stream,
 };
 use cudarc::driver::sys::{self, CUgraphInstantiate_flags as Flags, CUresult, CUstreamCaptureMode as Mode};
 use cudarc::driver::{DriverError, result};
@@ -10,7 +10,7 @@ const ILLEGAL_ADDRESS: CUresult = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
 
 #[test]
 fn a_fault_is_told_by_whoever_waits_and_by_everything_after() -> Result<(), DriverError> {
-    let stream = stream(own::STICKY);
+    let stream = stream(H100);
     let increment_one = kernel(stream.context(), KERNELS, "increment");
     let buffer = fresh(&stream, 64);
     increment(&stream, &increment_one, &buffer)?;
@@ -35,7 +35,8 @@ fn a_fault_is_told_by_whoever_waits_and_by_everything_after() -> Result<(), Driv
 
 #[test]
 fn what_was_freed_is_not_touched() -> Result<(), DriverError> {
-    let (stream, other) = (stream(own::FREED), stream(own::FREED));
+    let stream = stream(H100);
+    let other = stream.context().new_stream()?;
     let increment_one = kernel(stream.context(), KERNELS, "increment");
     let buffer = stream.clone_htod(&[0u32; 64])?;
     stream.synchronize()?;
@@ -44,21 +45,19 @@ fn what_was_freed_is_not_touched() -> Result<(), DriverError> {
     // Freed in an order that nothing ties to the launch.
     // SAFETY: that is the error that is to be found.
     unsafe { result::free_async(buffer.leak(), other.cu_stream())? };
-    other.synchronize()?;
-    assert_eq!(code(stream.synchronize()), ILLEGAL_ADDRESS);
+    assert_eq!(code(stream.context().synchronize()), ILLEGAL_ADDRESS);
     let expected = "out of bounds: 4 bytes at byte 0 of an allocation of 256 bytes, which has been freed";
     assert!(last_fault().starts_with(expected), "{}", last_fault());
     crate::support::reset_context();
     // Nor by a launch after that.
     launch(&stream, &increment_one, Shape::default(), [stale, 1])?;
     assert_eq!(code(stream.synchronize()), ILLEGAL_ADDRESS);
-    crate::support::reset_context();
     Ok(())
 }
 
 #[test]
 fn a_graph_does_not_outlive_what_it_uses() -> Result<(), DriverError> {
-    let stream = stream(own::UNLOADED);
+    let stream = stream(H100);
     let buffer = stream.clone_htod(&[0u32; 64])?;
     let increment_one = kernel(stream.context(), KERNELS, "increment");
     stream.begin_capture(Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)?;
@@ -70,13 +69,12 @@ fn a_graph_does_not_outlive_what_it_uses() -> Result<(), DriverError> {
     captured.launch()?;
     assert_eq!(code(stream.synchronize()), CUresult::CUDA_ERROR_LAUNCH_FAILED);
     assert_eq!(last_fault(), "the kernel's module is unloaded");
-    crate::support::reset_context();
     Ok(())
 }
 
 #[test]
 fn hosts_do_not_read_what_nobody_has_written() -> Result<(), DriverError> {
-    let stream = stream(own::UNWRITTEN);
+    let stream = stream(H100);
     let (first, second) = (fresh(&stream, 2), fresh(&stream, 2));
     // SAFETY: within the buffers.
     unsafe { result::memset_d8_async(address(&first), 1, 4, stream.cu_stream())? };
@@ -85,13 +83,33 @@ fn hosts_do_not_read_what_nobody_has_written() -> Result<(), DriverError> {
     unsafe { result::memcpy_dtod_async(address(&second), address(&first), 8, stream.cu_stream())? };
     assert_eq!(stream.clone_dtoh(&second.slice(..1))?, [0x0101_0101]);
     assert_eq!(code(stream.clone_dtoh(&second)), ILLEGAL_ADDRESS);
-    crate::support::reset_context();
+    Ok(())
+}
+
+#[test]
+fn pinned_memory_is_there_until_its_copies_are_done() -> Result<(), DriverError> {
+    let stream = stream(H100);
+    let buffer = stream.clone_htod(&[0u32])?;
+    stream.synchronize()?;
+    // SAFETY: the mock finds out that the memory is gone, and does not come to it.
+    unsafe {
+        let pinned = result::malloc_host(4, 0)?;
+        sys::cuMemcpyDtoHAsync_v2(pinned, address(&buffer), 4, stream.cu_stream()).result()?;
+        result::free_host(pinned)?;
+        assert_eq!(code(stream.synchronize()), ILLEGAL_ADDRESS);
+        assert_eq!(last_fault(), "4 bytes of the host's memory are copied after they have been freed");
+        crate::support::reset_context();
+        let pinned = result::malloc_host(4, 0)?;
+        sys::cuMemcpyHtoDAsync_v2(address(&buffer), pinned, 4, stream.cu_stream()).result()?;
+        result::free_host(pinned)?;
+    }
+    assert_eq!(code(stream.synchronize()), ILLEGAL_ADDRESS);
     Ok(())
 }
 
 #[test]
 fn one_gpu_does_not_reach_the_memory_of_another() -> Result<(), DriverError> {
-    let (stream, other) = (stream(own::FOREIGN), stream(crate::support::H100));
+    let (stream, other) = (stream(H100), stream(A100));
     let ranks = kernel(stream.context(), CLUSTERS, "ranks");
     let theirs = fresh(&other, 1);
     launch(&stream, &ranks, Shape::default(), [address(&theirs)])?;

@@ -1,8 +1,6 @@
 //! Calls that fail because a test asks for it, and calls that are counted.
 
-use crate::support::{
-    H100, KERNELS, calls, code, fail, fail_execution, fresh, increment, kernel, last_fault, own, stream,
-};
+use crate::support::{H100, KERNELS, calls, code, fail, fail_execution, fresh, increment, kernel, last_fault, stream};
 use cudarc::driver::DriverError;
 use cudarc::driver::sys::CUresult;
 
@@ -51,7 +49,7 @@ fn calls_are_counted_by_thread() -> Result<(), DriverError> {
 
 #[test]
 fn an_execution_fails_when_it_is_waited_for() -> Result<(), DriverError> {
-    let stream = stream(own::INJECTION);
+    let stream = stream(H100);
     let increment_one = kernel(stream.context(), KERNELS, "increment");
     let buffer = stream.clone_htod(&[1u32; 4])?;
     fail_execution(CUresult::CUDA_ERROR_LAUNCH_TIMEOUT);

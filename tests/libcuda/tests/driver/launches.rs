@@ -5,7 +5,6 @@ use crate::support::{
 };
 use cudarc::driver::sys::{self, CUfunction_attribute_enum as Attribute, CUresult};
 use cudarc::driver::{CudaFunction, CudaStream, DriverError, LaunchConfig, PushKernelArg};
-use std::sync::Arc;
 
 const MAX_DYNAMIC: Attribute = Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
 
@@ -114,11 +113,12 @@ fn occupancy_is_what_threads_and_shared_memory_allow() -> Result<(), DriverError
 }
 
 #[test]
-fn a_buffer_may_be_dropped_once_its_kernel_is_launched() -> Result<(), DriverError> {
-    let stream: Arc<CudaStream> = stream(H100);
+fn a_kernel_and_its_buffer_may_be_dropped_once_it_is_launched() -> Result<(), DriverError> {
+    let stream = stream(H100);
     let increment_one = kernel(stream.context(), KERNELS, "increment");
     let buffer = stream.clone_htod(&[0u32; 10])?;
     increment(&stream, &increment_one, &buffer)?;
+    drop(increment_one);
     drop(buffer);
     stream.synchronize()
 }

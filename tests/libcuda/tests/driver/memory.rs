@@ -1,6 +1,6 @@
 //! Memory: allocating, copying, freeing, and asking about addresses.
 
-use crate::support::{A100, H100, address, code, context, fresh, own, stream};
+use crate::support::{A100, COUNTED, H100, KERNELS, address, code, context, fresh, increment, kernel, stream};
 use cudarc::driver::sys::{self, CUpointer_attribute_enum as Attribute, CUresult};
 use cudarc::driver::{DriverError, result};
 
@@ -49,7 +49,10 @@ fn copies_beyond_an_allocation_and_second_frees_are_refused() -> Result<(), Driv
         assert_eq!(code(result::memcpy_dtoh_sync(&mut back, address)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::memset_d8_sync(address + 1, 0, 4)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::free_sync(address + 1)), CUresult::CUDA_ERROR_INVALID_VALUE);
-        result::free_sync(address)?;
+        let default = std::ptr::null_mut();
+        assert_eq!(code(result::free_async(address + 1, default)), CUresult::CUDA_ERROR_INVALID_VALUE);
+        result::free_async(address, default)?;
+        assert_eq!(code(result::free_async(address, default)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::free_sync(address)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::memset_d8_sync(address, 0, 4)), CUresult::CUDA_ERROR_INVALID_VALUE);
         assert_eq!(code(result::malloc_sync(0)), CUresult::CUDA_ERROR_INVALID_VALUE);
@@ -58,8 +61,19 @@ fn copies_beyond_an_allocation_and_second_frees_are_refused() -> Result<(), Driv
 }
 
 #[test]
+fn freeing_waits_for_the_work_of_every_stream() -> Result<(), DriverError> {
+    let stream = stream(H100);
+    let increment_one = kernel(stream.context(), KERNELS, "increment");
+    let buffer = stream.clone_htod(&[0u32; 64])?;
+    increment(&stream, &increment_one, &buffer)?;
+    // SAFETY: nobody uses it any more.
+    unsafe { result::free_sync(buffer.leak())? };
+    stream.synchronize()
+}
+
+#[test]
 fn a_device_has_so_much_memory_and_no_more() -> Result<(), DriverError> {
-    let stream = stream(own::AMOUNT);
+    let stream = stream(COUNTED);
     let context = stream.context();
     let (free, total) = context.mem_get_info()?;
     assert_eq!((free, total), (2 << 30, 2 << 30));
@@ -101,6 +115,10 @@ fn addresses_know_what_they_belong_to() -> Result<(), DriverError> {
     let start = attribute(Attribute::CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, own + 99).map(u64::from_ne_bytes);
     let size = attribute(Attribute::CU_POINTER_ATTRIBUTE_RANGE_SIZE, own + 99).map(usize::from_ne_bytes);
     assert_eq!((start?, size?), (own, 100));
+    let (mut start, mut size) = (0, 0);
+    // SAFETY: two numbers are written.
+    unsafe { sys::cuMemGetAddressRange_v2(&mut start, &mut size, own + 50) }.result()?;
+    assert_eq!((start, size), (own, 100));
     let kind = |address| attribute(Attribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address).map(u32::from_ne_bytes);
     assert_eq!(kind(own), Ok(sys::CUmemorytype::CU_MEMORYTYPE_DEVICE as u32));
     assert_eq!(code(kind(own + 100)), CUresult::CUDA_ERROR_INVALID_VALUE);

@@ -49,20 +49,25 @@ fn what_is_no_ptx_is_refused() {
 }
 
 #[test]
-fn the_log_says_why() {
+fn the_log_says_why_as_far_as_it_is_long_enough() {
     let context = context(H100);
     context.bind_to_thread().expect("a context");
     let text = std::ffi::CString::new(KERNELS.replace("mad.lo", "mad.no")).expect("a string");
-    let mut log = [0u8; 200];
-    let mut options = [CUjit_option::CU_JIT_ERROR_LOG_BUFFER, CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
-    let mut values = [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(log.len())];
-    let mut module = std::ptr::null_mut();
-    // SAFETY: the text ends with a zero, and the log is as long as is said.
-    let result = unsafe {
-        sys::cuModuleLoadDataEx(&mut module, text.as_ptr().cast(), 2, options.as_mut_ptr(), values.as_mut_ptr())
+    let log_of = |bytes: usize| {
+        let mut log = [b'*'; 200];
+        let mut options = [CUjit_option::CU_JIT_ERROR_LOG_BUFFER, CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
+        let mut values = [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(bytes)];
+        let mut module = std::ptr::null_mut();
+        // SAFETY: the text ends with a zero, and the log is at least as long as is said.
+        let result = unsafe {
+            sys::cuModuleLoadDataEx(&mut module, text.as_ptr().cast(), 2, options.as_mut_ptr(), values.as_mut_ptr())
+        };
+        assert_eq!(result, CUresult::CUDA_ERROR_INVALID_PTX);
+        String::from_utf8_lossy(&log).into_owned()
     };
-    assert_eq!(result, CUresult::CUDA_ERROR_INVALID_PTX);
-    assert!(String::from_utf8_lossy(&log).contains("mad.no"));
+    assert!(log_of(200).contains("mad.no"));
+    assert!(log_of(4).starts_with("PTX\0*"));
+    assert!(log_of(0).starts_with('*'));
 }
 
 #[test]

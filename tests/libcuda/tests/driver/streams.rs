@@ -1,6 +1,6 @@
 //! Streams and events: nothing is done before it is waited for, and then in order.
 
-use crate::support::{H100, KERNELS, code, context, fresh, increment, kernel, own, stream};
+use crate::support::{A100, H100, KERNELS, address, code, context, fresh, increment, kernel, stream};
 use cudarc::driver::sys::{self, CUresult};
 use cudarc::driver::{DriverError, result};
 
@@ -34,12 +34,12 @@ fn who_polls_comes_to_an_end() -> Result<(), DriverError> {
 
 #[test]
 fn a_stream_waits_for_the_event_of_another() -> Result<(), DriverError> {
-    let context = context(H100);
-    let (first, second) = (stream(H100), stream(H100));
-    let increment_one = kernel(&context, KERNELS, "increment");
+    let first = stream(H100);
+    let second = first.context().new_stream()?;
+    let increment_one = kernel(first.context(), KERNELS, "increment");
     let buffer = fresh(&first, 64);
     // SAFETY: within the buffer.
-    unsafe { result::memset_d8_async(crate::support::address(&buffer), 0, 256, first.cu_stream())? };
+    unsafe { result::memset_d8_async(address(&buffer), 0, 256, first.cu_stream())? };
     let event = first.record_event(None)?;
     second.wait(&event)?;
     // Recorded anew, it is still the first that was waited for.
@@ -55,7 +55,7 @@ fn a_stream_waits_for_the_event_of_another() -> Result<(), DriverError> {
 
 #[test]
 fn the_default_stream_waits_for_blocking_streams_alone() -> Result<(), DriverError> {
-    let context = context(own::DEFAULT_STREAM);
+    let context = context(H100);
     let increment_one = kernel(&context, KERNELS, "increment");
     for (flags, expected) in [(0, 2), (1, 1)] {
         // SAFETY: the stream is destroyed below, and its wrapper does not.
@@ -65,6 +65,7 @@ fn the_default_stream_waits_for_blocking_streams_alone() -> Result<(), DriverErr
             context.wrap_borrowed_stream(other)
         };
         let buffer = context.default_stream().clone_htod(&[0u32; 64])?;
+        let theirs = fresh(&context.default_stream(), 1);
         context.synchronize()?;
         increment(&other, &increment_one, &buffer)?;
         increment(&context.default_stream(), &increment_one, &buffer)?;
@@ -72,10 +73,12 @@ fn the_default_stream_waits_for_blocking_streams_alone() -> Result<(), DriverErr
         assert_eq!(words, [expected; 64], "flags {flags}");
         // And a blocking stream for the default stream.
         increment(&context.default_stream(), &increment_one, &buffer)?;
+        // SAFETY: within the buffer.
+        unsafe { result::memset_d8_async(address(&theirs), 0, 4, other.cu_stream())? };
         other.synchronize()?;
         // SAFETY: the default stream always is.
-        let is_done = unsafe { sys::cuStreamQuery(std::ptr::null_mut()) };
-        assert_eq!(is_done, CUresult::CUDA_ERROR_NOT_READY, "nothing of the other stream waited");
+        let default = unsafe { sys::cuStreamQuery(std::ptr::null_mut()) };
+        assert_eq!(default, [CUresult::CUDA_SUCCESS, CUresult::CUDA_ERROR_NOT_READY][flags as usize]);
         context.synchronize()?;
         // SAFETY: nobody uses it any more.
         unsafe { result::stream::destroy(other.cu_stream())? };
@@ -93,6 +96,10 @@ fn events_tell_the_time_between_them_if_they_are_asked_to() -> Result<(), Driver
     assert_eq!(code(elapsed()), CUresult::CUDA_ERROR_NOT_READY);
     stream.synchronize()?;
     assert!(elapsed()? >= 0.0);
+    end.record(&stream)?;
+    end.record(&stream)?;
+    assert!(!end.is_complete(), "the first of the two is done by having asked");
+    assert_eq!(code(elapsed()), CUresult::CUDA_ERROR_NOT_READY);
     let untimed = stream.record_event(None)?;
     assert_eq!(code(start.elapsed_ms(&untimed)), CUresult::CUDA_ERROR_INVALID_HANDLE);
     Ok(())
@@ -100,7 +107,7 @@ fn events_tell_the_time_between_them_if_they_are_asked_to() -> Result<(), Driver
 
 #[test]
 fn an_event_of_one_context_is_not_recorded_in_another() -> Result<(), DriverError> {
-    let (here, there) = (stream(H100), stream(crate::support::A100));
+    let (here, there) = (stream(H100), stream(A100));
     let event = here.context().new_event(None)?;
     // SAFETY: both are alive.
     let recorded = unsafe { result::event::record(event.cu_event(), there.cu_stream()) };

@@ -7,39 +7,19 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use cudarc::driver::sys::{self, CUresult};
-use cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, DriverError};
+use cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, DriverError, result};
 use cudarc::nvrtc::Ptx;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-/// Ordinals of the GPUs that tests share.
+/// Ordinals of the GPUs.
 pub(crate) const H100: usize = 0;
 pub(crate) const A100: usize = 1;
 pub(crate) const B200: usize = 2;
 pub(crate) const RTX_5090: usize = 3;
+/// Whose memory one test counts.
+pub(crate) const COUNTED: usize = 4;
 
-/// Of those that a test has for itself, because it lets their context fail, waits for all of it, or captures.
-pub(crate) mod own {
-    pub(crate) const PRIMARY: usize = 4;
-    pub(crate) const AMOUNT: usize = 5;
-    pub(crate) const DEFAULT_STREAM: usize = 6;
-    pub(crate) const CAPTURE: usize = 7;
-    pub(crate) const FOREIGN: usize = 8;
-    pub(crate) const FORBIDDEN: usize = 9;
-    pub(crate) const IMPLICIT: usize = 10;
-    pub(crate) const STICKY: usize = 11;
-    pub(crate) const FREED: usize = 12;
-    pub(crate) const UNLOADED: usize = 13;
-    pub(crate) const UNWRITTEN: usize = 14;
-    pub(crate) const INJECTION: usize = 15;
-}
-
-pub(crate) const DEVICES: usize = 16;
-
-/// `MOCK_CUDA_DEVICE` for all of them.
-fn models() -> String {
-    let own = ["h100"; DEVICES - 4];
-    [&["h100", "a100", "b200", "rtx5090"], own.as_slice()].concat().join(",")
-}
+const MODELS: &str = "h100,a100,b200,rtx5090,h100";
 
 /// Cargo builds the library beside the tests.
 fn path() -> PathBuf {
@@ -52,20 +32,27 @@ pub(crate) fn library() -> &'static Library {
     LIBRARY.get_or_init(|| {
         if env::var_os("MOCK_CUDA_DEVICE").is_none() {
             // SAFETY: every test comes here first, and waits; none changes the environment elsewhere.
-            unsafe { env::set_var("MOCK_CUDA_DEVICE", models()) };
+            unsafe { env::set_var("MOCK_CUDA_DEVICE", MODELS) };
         }
         // SAFETY: the library has no initialisers.
         unsafe { Library::open(Some(path()), RTLD_NOW | RTLD_GLOBAL) }.expect("the mock")
     })
 }
 
-/// A context on a device, current in this thread.
+/// A context of one's own on a device, current in this thread: what a test does to it concerns no other.
 pub(crate) fn context(device: usize) -> Arc<CudaContext> {
     library();
-    CudaContext::new(device).expect("a context")
+    let mut context = std::ptr::null_mut();
+    result::init().expect("the mock");
+    let handle = result::device::get(device as i32).expect("a device");
+    // SAFETY: the context is new, of this device, and whoever drops the last reference destroys it.
+    unsafe {
+        sys::cuCtxCreate_v4(&mut context, std::ptr::null_mut(), 0, handle).result().expect("a context");
+        CudaContext::from_raw_context(device, handle, context).expect("a context")
+    }
 }
 
-/// A context and a stream of its own, with nobody tracking events.
+/// A stream of such a context, with nobody tracking events.
 pub(crate) fn stream(device: usize) -> Arc<CudaStream> {
     let context = context(device);
     // SAFETY: the tests order their streams themselves.
@@ -93,7 +80,7 @@ pub(crate) fn fail_execution(code: CUresult) {
 /// Runs an ignored test in a process of its own, with these variables.
 pub(crate) fn elsewhere(test: &str, variables: &[(&str, &str)]) {
     let mut command = Command::new(env::current_exe().expect("a path"));
-    command.args([test, "--exact", "--ignored"]).env("MOCK_CUDA_DEVICE", models()).envs(variables.iter().copied());
+    command.args([test, "--exact", "--ignored"]).env("MOCK_CUDA_DEVICE", MODELS).envs(variables.iter().copied());
     let output = command.output().expect("a process");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{test}: {text}");
