@@ -31,25 +31,21 @@ const WARM_UP: usize = 2;
 
 pub(crate) fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<()> {
     let picture = args.plot.as_deref().map(|path| Picture::create(path, &[])).transpose()?;
+    if args.backend == BackendChoice::Reference {
+        return Err(Failure::new("--backend reference: it is written to be read, not timed; use cpu, wgpu or cuda"));
+    }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(args.threads.unwrap_or(0))
         .build()
         .map_err(|error| Failure::new(format!("--threads: {error}")))?;
-    pool.install(|| measure(args, picture, out))
-}
-
-fn measure(args: &BenchArgs, picture: Option<Picture>, out: &mut dyn Write) -> Result<()> {
-    if args.backend == BackendChoice::Reference {
-        return Err(Failure::new("--backend reference: it is written to be read, not timed; use cpu, wgpu or cuda"));
-    }
     let pick = Pick::new(args.backend, args.adapter.as_deref())?;
-    let device = pick.open()?.device();
+    let device = pool.install(|| Ok::<_, Failure>(pick.open()?.device()))?;
     let progress = progress(args);
     let mut lines = Vec::new();
     for dtype in args.dtypes() {
         for &vocab in &args.vocab {
             progress.set_message(format!("{dtype} {} x {vocab}", args.rows));
-            let line = line(args, &pick, dtype, vocab, &progress)?;
+            let line = pool.install(|| line(args, &pick, dtype, vocab, &progress))?;
             if args.json {
                 writeln!(out, "{}", line.as_json())?;
                 out.flush()?;
