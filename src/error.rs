@@ -126,6 +126,17 @@ pub enum Error {
         ignore_index: i64,
     },
 
+    /// Vector instructions were asked for that there are not, or that the processor lacks.
+    #[error(
+        "vector instructions {wanted:?} cannot be used: this processor has {available} (KDLOSS_CPU, or cpu::Options)"
+    )]
+    Instructions {
+        /// What was asked for.
+        wanted: String,
+        /// Every set that can be used.
+        available: String,
+    },
+
     /// No device of the kind wanted is there.
     #[error("no device: looked for {wanted}, found {found}")]
     NoDevice {

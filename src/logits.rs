@@ -118,12 +118,6 @@ impl<'a> Logits<'a> {
         }
     }
 
-    /// Consecutive parts of `size` elements, the last one shorter.
-    pub(crate) fn chunks(self, size: usize) -> impl Iterator<Item = Logits<'a>> {
-        let len = self.len();
-        (0..len).step_by(size).map(move |start| self.slice(start, len.min(start + size)))
-    }
-
     /// Element `index`, which the caller has checked to exist.
     pub(crate) fn get(self, index: usize) -> f32 {
         match self {

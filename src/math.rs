@@ -10,6 +10,13 @@ pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// is left in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
 
+/// `2^r` for `r` in `[-½, ½]`: minimax for the relative error, off by 2e-9, the constant term held at 1.
+pub(crate) const EXP2: [f32; 7] =
+    [1.0, std::f32::consts::LN_2, 0.240_226_48, 0.055_503_324, 0.009_618_437, 0.001_339_887_5, 0.000_153_533_62];
+
+/// `φ(y) / y²` for `y` in `(-½, ½)`: minimax for the relative error, off by 2.4e-8.
+pub(crate) const PHI: [f32; 6] = [0.5, 0.166_666_66, 0.041_665_796, 0.008_333_452, 0.001_398_199_7, 0.000_198_756_29];
+
 #[inline(always)]
 fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
@@ -34,29 +41,23 @@ pub(crate) fn max_or_second(a: f32, b: f32) -> f32 {
 /// `2^x` for `x ≤ 0`, to 2e-7 relative; exactly 1 at 0. Results below the smallest normal number are 0, since
 /// subnormal arithmetic is slow on some processors. NaN stays NaN.
 ///
-/// `x` is split into an integer, which becomes the exponent, and a rest in `[-½, ½]`, where the polynomial of degree 6
-/// (minimax for the relative error, constant term held at 1) is off by 2e-9.
+/// `x` is split into an integer, which becomes the exponent, and a rest in `[-½, ½]`, for the polynomial [`EXP2`].
 #[inline(always)]
 pub(crate) fn exp2<const FUSED: bool>(x: f32) -> f32 {
     // At -127 the exponent bits below are 0, and so is the result.
     let x = max_or_second(-127.0, x);
     let shifted = x + ROUND;
     let rest = x - (shifted - ROUND);
-    let mantissa = polynomial::<FUSED, 7>(
-        rest,
-        [1.0, std::f32::consts::LN_2, 0.240_226_48, 0.055_503_324, 0.009_618_437, 0.001_339_887_5, 0.000_153_533_62],
-    );
+    let mantissa = polynomial::<FUSED, 7>(rest, EXP2);
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     mantissa * power
 }
 
-/// `φ(y) = e^y - 1 - y` for `|y| < ½`, to 1e-7 relative, as `y² · R(y)` with `R` of degree 5 (minimax, off by 2.4e-8).
+/// `φ(y) = e^y - 1 - y` for `|y| < ½`, to 1e-7 relative, as `y²` times the polynomial [`PHI`].
 /// Outside that range the value means nothing, and the caller takes the other branch.
 #[inline(always)]
 pub(crate) fn phi<const FUSED: bool>(y: f32) -> f32 {
-    let ratio =
-        polynomial::<FUSED, 6>(y, [0.5, 0.166_666_66, 0.041_665_796, 0.008_333_452, 0.001_398_199_7, 0.000_198_756_29]);
-    y * y * ratio
+    y * y * polynomial::<FUSED, 6>(y, PHI)
 }
 
 #[cfg(test)]

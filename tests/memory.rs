@@ -1,4 +1,5 @@
-//! No temporary of the size of the logits: what the CPU path allocates, counted.
+//! No temporary of the size of the logits: what the CPU path allocates, counted. Of each row a thread keeps two `f32` numbers per
+//! element (three where T is not 1, 2 or 4) until its gradient is written; without a gradient, nothing.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,9 +42,10 @@ fn extra_bytes(run: impl FnOnce()) -> usize {
 
 // One test, since the counters are the process's.
 #[test]
-fn extra_memory_stays_under_a_mebibyte_at_128_rows_of_151_936() {
+fn extra_memory_at_128_rows_of_151_936() {
     const ROWS: usize = 128;
     const VOCAB: usize = 151_936;
+    let threads = rayon::current_num_threads();
     let loss = DistillationLoss::new();
     let labels: Vec<i64> = (0..ROWS as i64).collect();
     let mut student = vec![0.25f32; ROWS * VOCAB];
@@ -63,8 +65,11 @@ fn extra_memory_stays_under_a_mebibyte_at_128_rows_of_151_936() {
     });
     let a_row = extra_bytes(|| drop(vec![0.25f32; VOCAB]));
     assert!(a_row >= VOCAB * 4, "the allocator does not count");
-    for (what, bytes) in [("forward and backward", both), ("forward", forward), ("in place", in_place)] {
-        println!("{what}: {bytes} bytes beyond inputs and gradient");
-        assert!((1..1 << 20).contains(&bytes), "{what} took {bytes} bytes");
+    let kept = threads * 2 * VOCAB * 4;
+    for (what, bytes, kept) in
+        [("forward and backward", both, kept), ("forward", forward, 0), ("in place", in_place, kept)]
+    {
+        println!("{what}: {bytes} bytes beyond inputs and gradient on {threads} threads");
+        assert!((1..kept + (1 << 20)).contains(&bytes), "{what} took {bytes} bytes");
     }
 }

@@ -1,35 +1,52 @@
-"""The same loss in PyTorch, eager, forward and backward, at f32 128 x 151936; prints the median and the extremes.
+"""The same loss in PyTorch, eager and compiled, a round at a time, so that others can take turns with it.
 
-    pip install torch==2.15.0 numpy
-    THP_MEM_ALLOC_ENABLE=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 python benches/peers/pytorch.py
+Reads lines from stdin. `load ROWS VOCAB DTYPE` makes the logits, `eager` and `compiled` compute loss and gradient once and
+print how many milliseconds that took. `cargo run --release -p kdloss-peers -- measure --python PYTHON` speaks to it.
 
-The variables let the allocator keep the large temporaries; without them most of the time goes into page faults.
+    python3 -m venv target/peers && target/peers/bin/pip install torch==2.15.0 numpy
+
+THP_MEM_ALLOC_ENABLE=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 let the allocator keep large temporaries;
+without them most of the time goes into page faults.
 """
 
-import statistics
+import sys
 import time
 
 import torch
 import torch.nn.functional as F
 
-ROWS, VOCAB, TEMPERATURE, ALPHA = 128, 151936, 2.0, 0.5
+TEMPERATURE, ALPHA = 2.0, 0.5
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 def distillation(student, teacher, labels):
+    student, teacher = student.float(), teacher.float()
     log_q = F.log_softmax(student / TEMPERATURE, dim=-1)
     log_p = F.log_softmax(teacher / TEMPERATURE, dim=-1)
     soft = F.kl_div(log_q, log_p, reduction="batchmean", log_target=True) * TEMPERATURE**2
     return ALPHA * F.cross_entropy(student, labels) + (1 - ALPHA) * soft
 
 
-student = (12 * torch.rand(ROWS, VOCAB) - 6).requires_grad_()
-teacher, labels = 12 * torch.rand(ROWS, VOCAB) - 6, torch.arange(ROWS)
-times = []
-for _ in range(25):
+def load(rows, vocab, dtype):
+    logits = lambda: (12 * torch.rand(rows, vocab) - 6).to(DTYPES[dtype])
+    return logits().requires_grad_(), logits(), torch.arange(rows)
+
+
+def timed(loss, student, teacher, labels):
     student.grad = None
     start = time.perf_counter()
-    distillation(student, teacher, labels).backward()
-    times.append(1e3 * (time.perf_counter() - start))
-times = sorted(times[5:])
-print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads: "
-      f"median {statistics.median(times):.1f} ms, {times[0]:.1f} to {times[-1]:.1f} ms")
+    loss(student, teacher, labels).backward()
+    return 1e3 * (time.perf_counter() - start)
+
+
+functions = {"eager": distillation, "compiled": torch.compile(distillation)}
+tensors = None
+print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
+for line in sys.stdin:
+    command, *arguments = line.split()
+    if command == "load":
+        rows, vocab, dtype = arguments
+        tensors = load(int(rows), int(vocab), dtype)
+        print("loaded", flush=True)
+    else:
+        print(timed(functions[command], *tensors), flush=True)

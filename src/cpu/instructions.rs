@@ -1,197 +1,135 @@
-//! Which vector instructions the loops of [`tile`] run with: the seam for explicit SIMD.
-//!
-//! The loops are compiled once for each set, as functions with `#[target_feature]`, and chosen by what the processor has.
+//! Which vector instructions compute, chosen once per call: the seam between the loops and the processor.
 
-use super::tile::{self, GradientWeights, Terms, Tile};
-use crate::row_stats::{Normalizer, RowStats, Temperature};
+use super::simd::Simd;
+use super::simd::portable::Portable;
+#[cfg(target_arch = "x86_64")]
+use super::simd::{avx2::Avx2, avx512::Avx512};
+use crate::error::{Error, Result};
 
-/// The instruction sets that the loops are compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Instructions {
-    /// 16 lanes and fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
+/// The environment variable that chooses the instructions: `avx512`, `avx2` or `portable`.
+const VARIABLE: &str = "KDLOSS_CPU";
+
+/// A set of vector instructions.
+///
+/// The same input gives the same bits on any number of threads; two sets may differ in the last bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Instructions {
+    /// AVX-512 F and VL: 16 lanes.
     Avx512,
-    /// 8 lanes and fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
+    /// AVX2, fused multiply-add and F16C: 8 lanes.
     Avx2,
-    /// Whatever the program is compiled for.
-    Baseline,
+    /// What the program is compiled for, by way of loops that the compiler vectorises.
+    Portable,
 }
-
-/// Whether code compiled for the baseline may use fused multiply-add.
-const BASELINE_FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
 
 impl Instructions {
-    /// The best set of this processor.
-    pub(super) fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-                return Self::Avx512;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Self::Avx2;
-            }
-        }
-        Self::Baseline
-    }
+    /// All sets, the fastest first.
+    pub const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Portable];
 
-    /// First pass: see [`tile::stats`].
-    pub(super) fn stats(self, terms: Terms, logits: Tile<'_>, temperature: Temperature) -> RowStats {
+    /// Whether this processor has the set.
+    #[must_use]
+    pub fn is_available(self) -> bool {
         match self {
-            // SAFETY: a value of a set is made only where the processor was found to have it: in `detect`.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { stats_avx512(terms, logits, temperature) },
-            // SAFETY: as above.
+            Self::Avx512 => Avx512::detect().is_some(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { stats_avx2(terms, logits, temperature) },
-            Self::Baseline => tile::stats::<BASELINE_FUSED>(terms, logits, temperature),
+            Self::Avx2 => Avx2::detect().is_some(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx512 | Self::Avx2 => false,
+            Self::Portable => true,
         }
     }
 
-    /// Second pass: see [`tile::gradient`].
-    pub(super) fn gradient(
-        self,
-        terms: Terms,
-        logits: Tile<'_>,
-        normalizer: &Normalizer,
-        weights: GradientWeights,
-        gradient: &mut [f32],
-    ) -> f32 {
+    /// As `KDLOSS_CPU` spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
-            // SAFETY: a value of a set is made only where the processor was found to have it: in `detect`.
+            Self::Avx512 => "avx512",
+            Self::Avx2 => "avx2",
+            Self::Portable => "portable",
+        }
+    }
+}
+
+impl std::fmt::Display for Instructions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Something that is computed with whatever instructions there are.
+pub(super) trait Task {
+    type Output;
+    /// To be inlined whole: what is not is compiled without the instructions.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// A set that this processor was found to have.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Detected {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    Portable(Portable),
+}
+
+impl Detected {
+    pub(super) fn new(instructions: Instructions) -> Option<Self> {
+        match instructions {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { gradient_avx512(terms, logits, normalizer, weights, gradient) },
-            // SAFETY: as above.
+            Instructions::Avx512 => Avx512::detect().map(Self::Avx512),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { gradient_avx2(terms, logits, normalizer, weights, gradient) },
-            Self::Baseline => tile::gradient::<BASELINE_FUSED>(terms, logits, normalizer, weights, gradient),
+            Instructions::Avx2 => Avx2::detect().map(Self::Avx2),
+            #[cfg(not(target_arch = "x86_64"))]
+            Instructions::Avx512 | Instructions::Avx2 => None,
+            Instructions::Portable => Some(Self::Portable(Portable)),
+        }
+    }
+
+    pub(super) fn run<T: Task>(self, task: T) -> T::Output {
+        match self {
+            // SAFETY: an `Avx512` is a proof that the processor has these instructions.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(simd) => unsafe { run_avx512(task, simd) },
+            // SAFETY: an `Avx2` is a proof that the processor has these instructions.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(simd) => unsafe { run_avx2(task, simd) },
+            Self::Portable(simd) => task.run(simd),
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl")]
-fn stats_avx512(terms: Terms, logits: Tile<'_>, temperature: Temperature) -> RowStats {
-    tile::stats::<true>(terms, logits, temperature)
+fn run_avx512<T: Task>(task: T, simd: Avx512) -> T::Output {
+    task.run(simd)
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn stats_avx2(terms: Terms, logits: Tile<'_>, temperature: Temperature) -> RowStats {
-    tile::stats::<true>(terms, logits, temperature)
+#[target_feature(enable = "avx2,fma,f16c")]
+fn run_avx2<T: Task>(task: T, simd: Avx2) -> T::Output {
+    task.run(simd)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl")]
-fn gradient_avx512(
-    terms: Terms,
-    logits: Tile<'_>,
-    normalizer: &Normalizer,
-    weights: GradientWeights,
-    gradient: &mut [f32],
-) -> f32 {
-    tile::gradient::<true>(terms, logits, normalizer, weights, gradient)
+/// What `KDLOSS_CPU` asks for, else the best set of this processor.
+///
+/// # Errors
+///
+/// [`Error::Instructions`] where the variable names no set, or one that this processor lacks.
+pub fn instructions() -> Result<Instructions> {
+    let best = || Instructions::ALL.into_iter().find(|set| set.is_available()).unwrap_or(Instructions::Portable);
+    match std::env::var_os(VARIABLE) {
+        None => Ok(best()),
+        Some(wanted) => {
+            let set = Instructions::ALL.into_iter().find(|set| wanted == set.name() && set.is_available());
+            set.ok_or_else(|| unavailable(&wanted.to_string_lossy()))
+        }
+    }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn gradient_avx2(
-    terms: Terms,
-    logits: Tile<'_>,
-    normalizer: &Normalizer,
-    weights: GradientWeights,
-    gradient: &mut [f32],
-) -> f32 {
-    tile::gradient::<true>(terms, logits, normalizer, weights, gradient)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::tile::{LANES, TILE};
-    use super::*;
-    use crate::row_stats::{MASKED, RowFlags};
-
-    /// Every set that this processor has.
-    fn available() -> Vec<Instructions> {
-        let mut sets = vec![Instructions::Baseline];
-        #[cfg(target_arch = "x86_64")]
-        {
-            sets.extend(
-                (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Instructions::Avx2),
-            );
-            sets.extend((Instructions::detect() == Instructions::Avx512).then_some(Instructions::Avx512));
-        }
-        sets
-    }
-
-    /// Two rows of a tile's length, masked entries among them.
-    fn rows() -> (Vec<f32>, Vec<f32>) {
-        let logit = |j: usize, step: usize| ((j * step) % 1009) as f32 / 61.0 - 9.0;
-        let student = (0..TILE).map(|j| if j % 91 == 0 { f32::NEG_INFINITY } else { logit(j, 37) });
-        let teacher = (0..TILE).map(|j| if j % 91 == 0 { f32::MIN } else { logit(j, 53) });
-        (student.collect(), teacher.collect())
-    }
-
-    fn near(got: f32, want: f32) -> bool {
-        (got - want).abs() <= 1e-5 * want.abs()
-    }
-
-    #[test]
-    fn the_statistics_of_a_tile_are_those_of_its_elements_pushed_one_by_one() {
-        let (student, teacher) = rows();
-        let temperature = Temperature::new(3.0);
-        let mut want = RowStats::IDENTITY;
-        student.iter().zip(&teacher).for_each(|(&s, &t)| want.push(s, Some(t), temperature));
-        for set in available() {
-            let got = set.stats(Terms::Both, Tile { student: &student, teacher: &teacher }, temperature);
-            assert_eq!((got.student_max, got.teacher_max, got.flags), (want.student_max, want.teacher_max, want.flags));
-            assert!(near(got.student_sum, want.student_sum), "{set:?}: {got:?} {want:?}");
-            assert!(near(got.student_tempered_sum, want.student_tempered_sum), "{set:?}: {got:?} {want:?}");
-            assert!(near(got.teacher_tempered_sum, want.teacher_tempered_sum), "{set:?}: {got:?} {want:?}");
-        }
-    }
-
-    #[test]
-    fn every_instruction_set_flags_what_it_meets() {
-        let (good, temperature) = (vec![0.5; LANES], Temperature::new(2.0));
-        for set in available() {
-            let flags = |bad: f32, good: &[f32]| {
-                let mut row = good.to_vec();
-                row[LANES - 1] = bad;
-                let stats =
-                    |student: &[f32], teacher: &[f32]| set.stats(Terms::Both, Tile { student, teacher }, temperature);
-                (stats(&row, good).flags, stats(good, &row).flags)
-            };
-            for poison in [f32::NAN, -f32::NAN, f32::INFINITY] {
-                assert_eq!(flags(poison, &good), (RowFlags::NONFINITE, RowFlags::NONFINITE), "{set:?}: {poison}");
-            }
-            for mask in [f32::NEG_INFINITY, f32::MIN, MASKED] {
-                assert_eq!(flags(mask, &good), (RowFlags::INFINITE_SOFT, RowFlags::default()), "{set:?}: {mask}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_gradient_of_a_tile_is_the_element_formula() {
-        let (student, teacher) = rows();
-        let temperature = Temperature::new(3.0);
-        let tile = Tile { student: &student, teacher: &teacher };
-        let normalizer = Instructions::Baseline.stats(Terms::Both, tile, temperature).finish(temperature);
-        let weights = GradientWeights { hard: 0.25, soft: 1.5 };
-        for set in available() {
-            for (terms, hard, soft) in [(Terms::Hard, 0.25, 0.0), (Terms::Soft, 0.0, 1.5), (Terms::Both, 0.25, 1.5)] {
-                let mut gradient = vec![f32::NAN; TILE];
-                let divergence = set.gradient(terms, tile, &normalizer, weights, &mut gradient);
-                let mut want_divergence = 0.0;
-                for j in 0..TILE {
-                    let element = normalizer.soft_element(student[j], teacher[j]);
-                    let want = hard * normalizer.hard_element(student[j]) + soft * element.difference;
-                    assert!((gradient[j] - want).abs() < 1e-8, "{set:?} {terms:?} {j}: {} {want}", gradient[j]);
-                    want_divergence += f64::from(element.divergence) * f64::from(u8::from(terms != Terms::Hard));
-                }
-                assert!(near(divergence, want_divergence as f32), "{set:?} {terms:?}: {divergence} {want_divergence}");
-            }
-        }
-    }
+pub(super) fn unavailable(wanted: &str) -> Error {
+    let available = Instructions::ALL.into_iter().filter(|set| set.is_available()).map(Instructions::name);
+    Error::Instructions { wanted: wanted.to_owned(), available: available.collect::<Vec<_>>().join(", ") }
 }

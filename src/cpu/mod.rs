@@ -25,21 +25,32 @@
 //! * 16-bit gradients are the nearest value to the `f32` result.
 //! * After an error nothing has been written.
 
+mod element;
+#[doc(hidden)]
+pub mod floor;
+mod gradient;
 mod instructions;
+mod load;
+mod options;
 mod row;
-mod storage;
+mod rule;
+mod simd;
 mod tile;
 
 use rayon::prelude::*;
+
+pub use instructions::{Instructions, instructions};
+pub use options::{GradientStores, Options};
 
 use crate::batch::{Batch, Checked, Matrix, MatrixMut, StudentView};
 use crate::error::Result;
 use crate::logits::LogitsMut;
 use crate::loss::DistillationLoss;
 use crate::row_stats::Temperature;
-use crate::value::{Denominators, LossValue, RowLoss};
-use instructions::Instructions;
-use row::{Columns, Row, RowOutcome, Settings};
+use crate::value::{Denominators, LossValue};
+use instructions::{Detected, unavailable};
+use row::{Columns, Row, RowOutcome, Settings, Sweep};
+use simd::Store;
 use tile::TILE;
 
 /// Rows prepared at a time, so that what is prepared stays small where rows are many and short.
@@ -67,11 +78,7 @@ const ELEMENTS_PER_THREAD: usize = 8192;
 /// # Ok::<(), kdloss::Error>(())
 /// ```
 pub fn forward(loss: &DistillationLoss, batch: &Batch<'_>) -> Result<LossValue> {
-    let checked = batch.check(loss)?;
-    let student = batch.student;
-    let columns = (0..checked.rows)
-        .map(|row| (Columns::Apart { student: student.row(row, checked.vocab), gradient: None }, None));
-    Ok(evaluate(loss, batch, &checked, columns))
+    Options::default().forward(loss, batch)
 }
 
 /// The loss of a batch and, in `gradient`, its gradient with respect to the student's logits.
@@ -98,14 +105,7 @@ pub fn forward(loss: &DistillationLoss, batch: &Batch<'_>) -> Result<LossValue> 
 /// # Ok::<(), kdloss::Error>(())
 /// ```
 pub fn forward_backward(loss: &DistillationLoss, batch: &Batch<'_>, gradient: &mut MatrixMut<'_>) -> Result<LossValue> {
-    let checked = batch.check(loss)?;
-    gradient.shape().check("gradient", checked.rows, checked.vocab)?;
-    let student: Matrix<'_> = batch.student;
-    let columns = gradient.rows_mut().enumerate().map(|(row, gradient)| {
-        let (gradient, padding) = gradient.split_at(checked.vocab);
-        (Columns::Apart { student: student.row(row, checked.vocab), gradient: Some(gradient) }, Some(padding))
-    });
-    Ok(evaluate(loss, batch, &checked, columns))
+    Options::default().forward_backward(loss, batch, gradient)
 }
 
 /// The loss of a batch, and its gradient over the student's logits: as [`forward_backward`], without a second buffer.
@@ -127,24 +127,104 @@ pub fn forward_backward(loss: &DistillationLoss, batch: &Batch<'_>, gradient: &m
 /// # Ok::<(), kdloss::Error>(())
 /// ```
 pub fn forward_backward_in_place(loss: &DistillationLoss, batch: &mut Batch<'_, MatrixMut<'_>>) -> Result<LossValue> {
-    let checked = batch.check(loss)?;
-    let (student, targets) = batch.split_student();
-    let columns = student.rows_mut().map(|row| {
-        let (classes, padding) = row.split_at(checked.vocab);
-        (Columns::InPlace(classes), Some(padding))
-    });
-    Ok(evaluate(loss, &targets, &checked, columns))
+    Options::default().forward_backward_in_place(loss, batch)
+}
+
+impl Options {
+    /// As [`forward`].
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`].
+    pub fn forward(&self, loss: &DistillationLoss, batch: &Batch<'_>) -> Result<LossValue> {
+        let checked = batch.check(loss)?;
+        let settings = self.settings(loss, &checked, None)?;
+        let student = batch.student;
+        let columns = (0..checked.rows)
+            .map(|row| (Columns::Apart { student: student.row(row, checked.vocab), gradient: None }, None));
+        Ok(evaluate(&settings, batch, &checked, columns))
+    }
+
+    /// As [`forward_backward`].
+    ///
+    /// # Errors
+    ///
+    /// As [`forward_backward`].
+    pub fn forward_backward(
+        &self,
+        loss: &DistillationLoss,
+        batch: &Batch<'_>,
+        gradient: &mut MatrixMut<'_>,
+    ) -> Result<LossValue> {
+        let checked = batch.check(loss)?;
+        gradient.shape().check("gradient", checked.rows, checked.vocab)?;
+        let settings = self.settings(loss, &checked, Some(gradient))?;
+        let student: Matrix<'_> = batch.student;
+        let columns = gradient.rows_mut().enumerate().map(|(row, gradient)| {
+            let (gradient, padding) = gradient.split_at(checked.vocab);
+            (Columns::Apart { student: student.row(row, checked.vocab), gradient: Some(gradient) }, Some(padding))
+        });
+        Ok(evaluate(&settings, batch, &checked, columns))
+    }
+
+    /// As [`forward_backward_in_place`].
+    ///
+    /// # Errors
+    ///
+    /// As [`forward_backward_in_place`].
+    pub fn forward_backward_in_place(
+        &self,
+        loss: &DistillationLoss,
+        batch: &mut Batch<'_, MatrixMut<'_>>,
+    ) -> Result<LossValue> {
+        let checked = batch.check(loss)?;
+        let (student, targets) = batch.split_student();
+        let settings = self.settings(loss, &checked, Some(student))?;
+        let columns = student.rows_mut().map(|row| {
+            let (classes, padding) = row.split_at(checked.vocab);
+            (Columns::InPlace(classes), Some(padding))
+        });
+        Ok(evaluate(&settings, &targets, &checked, columns))
+    }
+
+    fn settings(
+        &self,
+        loss: &DistillationLoss,
+        checked: &Checked,
+        gradient: Option<&MatrixMut<'_>>,
+    ) -> Result<Settings> {
+        let wanted = self.instructions.map_or_else(instructions, Ok)?;
+        // With several rows to each thread, sharing the tiles of a row as well would only cost locality.
+        let rows_suffice = checked.rows >= 4 * rayon::current_num_threads();
+        Ok(Settings {
+            loss: *loss,
+            temperature: Temperature::new(loss.temperature),
+            denominators: Denominators::new(loss, checked),
+            instructions: Detected::new(wanted).ok_or_else(|| unavailable(wanted.name()))?,
+            store: self.store(checked, gradient),
+            vocab: checked.vocab,
+            min_tiles: if rows_suffice { usize::MAX } else { ELEMENTS_PER_THREAD / TILE },
+        })
+    }
+
+    fn store(&self, checked: &Checked, gradient: Option<&MatrixMut<'_>>) -> Store {
+        let bytes = gradient.map_or(0, |gradient| checked.rows * checked.vocab * gradient.data.dtype().size());
+        match self.gradient_stores {
+            GradientStores::Auto if bytes > 32 << 20 => Store::Streaming,
+            GradientStores::Streaming => Store::Streaming,
+            _ => Store::Cached,
+        }
+    }
 }
 
 /// Evaluates the rows of a checked batch, given the columns of each and its padding.
 fn evaluate<'a, Student: Sync>(
-    loss: &DistillationLoss,
+    settings: &Settings,
     batch: &Batch<'a, Student>,
     checked: &Checked,
     columns: impl Iterator<Item = (Columns<'a>, Option<LogitsMut<'a>>)>,
 ) -> LossValue {
-    let settings = settings(loss, checked);
-    let min_rows = (ELEMENTS_PER_THREAD / checked.vocab).max(1);
+    let loss = &settings.loss;
     let teacher = batch.teacher.filter(|_| loss.has_soft_term());
     let mut rows = columns.enumerate().map(|(index, (columns, padding))| Row {
         columns,
@@ -154,28 +234,29 @@ fn evaluate<'a, Student: Sync>(
         grad_scale: loss.grad_scale * batch.row_grad_scale.map_or(1.0, |scale| f64::from(scale[index])),
     });
 
-    let mut losses: Vec<RowLoss> = Vec::with_capacity(checked.rows);
-    let mut nonfinite_rows = 0;
+    let mut outcomes: Vec<RowOutcome> = Vec::with_capacity(checked.rows);
     loop {
         let block: Vec<Row<'_>> = rows.by_ref().take(ROWS_AT_A_TIME).collect();
         if block.is_empty() {
-            return LossValue::reduce(loss, checked, losses, nonfinite_rows);
+            break;
         }
-        let outcomes: Vec<RowOutcome> =
-            block.into_par_iter().with_min_len(min_rows).map(|row| row.evaluate(&settings)).collect();
-        nonfinite_rows += outcomes.iter().filter(|outcome| outcome.nonfinite).count();
-        losses.extend(outcomes.iter().map(|outcome| outcome.row));
+        outcomes.extend(evaluate_block(settings, block));
     }
+    let nonfinite_rows = outcomes.iter().filter(|outcome| outcome.nonfinite).count();
+    LossValue::reduce(loss, checked, outcomes.iter().map(|outcome| outcome.row).collect(), nonfinite_rows)
 }
 
-fn settings(loss: &DistillationLoss, checked: &Checked) -> Settings {
-    // With several rows to each thread, sharing the tiles of a row as well would only cost locality.
-    let rows_suffice = checked.rows >= 4 * rayon::current_num_threads();
-    Settings {
-        loss: *loss,
-        temperature: Temperature::new(loss.temperature),
-        denominators: Denominators::new(loss, checked),
-        instructions: Instructions::detect(),
-        min_tiles: if rows_suffice { usize::MAX } else { ELEMENTS_PER_THREAD / TILE },
+/// Consecutive rows: shared among threads where there are enough, else one after another, whose tiles threads share.
+fn evaluate_block(settings: &Settings, rows: Vec<Row<'_>>) -> Vec<RowOutcome> {
+    if settings.min_tiles < usize::MAX {
+        return rows.into_iter().fold(Sweep::new(settings), Sweep::row).finish();
     }
+    let min_rows = (ELEMENTS_PER_THREAD / settings.vocab).max(1);
+    let parts: Vec<Vec<RowOutcome>> = rows
+        .into_par_iter()
+        .with_min_len(min_rows)
+        .fold(|| Sweep::new(settings), Sweep::row)
+        .map(Sweep::finish)
+        .collect();
+    parts.concat()
 }

@@ -1,17 +1,21 @@
-//! One row: the statistics of its tiles, merged; then its gradient and soft term, tile by tile.
+//! Consecutive rows on their way through the loops: while the gradient of one is written, the next is begun.
 //!
-//! Tiles begin at fixed multiples of [`TILE`] and are joined as a binary tree of fixed shape. So the bits of a row depend
-//! on that row alone: not on the number of threads, nor on how its tiles were shared among them.
+//! Tiles begin at fixed multiples of [`TILE`] and are joined as a binary tree of fixed shape; nothing of one row enters another.
+//! So the bits of a row depend on that row alone: not on the number of threads, nor on how its tiles or the rows were
+//! shared among them.
 
 use rayon::prelude::*;
 
-use super::instructions::Instructions;
-use super::storage::{TileBuffer, store};
-use super::tile::{GradientWeights, TILE, Terms, Tile};
+use super::gradient::{Factors, Gradient};
+use super::instructions::{Detected, Task};
+use super::load::{Ahead, Loaded, TileBuffer};
+use super::rule::{Recipe, Rule, with_rule};
+use super::simd::{STRIP, Simd, Store};
+use super::tile::{self, Form, Pair, Strip, Summary, TILE};
 use crate::batch::RowRole;
 use crate::logits::{Logits, LogitsMut};
 use crate::loss::DistillationLoss;
-use crate::row_stats::{Normalizer, RowFlags, RowStats, Temperature};
+use crate::row_stats::{RowFlags, RowStats, Temperature};
 use crate::value::{Denominators, RowLoss};
 
 /// What all rows of a call have in common.
@@ -20,7 +24,9 @@ pub(super) struct Settings {
     pub(super) loss: DistillationLoss,
     pub(super) temperature: Temperature,
     pub(super) denominators: Denominators,
-    pub(super) instructions: Instructions,
+    pub(super) instructions: Detected,
+    pub(super) store: Store,
+    pub(super) vocab: usize,
     /// The fewest tiles of a row that are given to a thread of their own.
     pub(super) min_tiles: usize,
 }
@@ -55,106 +61,262 @@ pub(super) struct RowOutcome {
     pub(super) nonfinite: bool,
 }
 
-impl Row<'_> {
-    /// Computes the row's terms and writes its gradient, padding included, where it has one.
-    pub(super) fn evaluate(mut self, settings: &Settings) -> RowOutcome {
-        if let Some(padding) = &mut self.padding {
+/// A row whose gradient is still to be written, from what is kept of it.
+#[derive(Debug)]
+struct Waiting<'a> {
+    gradient: LogitsMut<'a>,
+    recipe: Recipe,
+    /// One for each tile.
+    factors: Vec<Factors>,
+    label: Option<usize>,
+    label_weight: f32,
+}
+
+/// Consecutive rows.
+pub(super) struct Sweep<'a, 's> {
+    settings: &'s Settings,
+    /// What is kept of a row between its two passes, tile by tile.
+    kept: Vec<Strip>,
+    waiting: Option<Waiting<'a>>,
+    outcomes: Vec<RowOutcome>,
+}
+
+impl<'a, 's> Sweep<'a, 's> {
+    pub(super) fn new(settings: &'s Settings) -> Self {
+        Self { settings, kept: Vec::new(), waiting: None, outcomes: Vec::new() }
+    }
+
+    /// Computes the row's terms, and writes what is still to be written of the row before.
+    pub(super) fn row(mut self, mut row: Row<'a>) -> Self {
+        let settings = self.settings;
+        if let Some(padding) = &mut row.padding {
             padding.fill(0.0);
         }
-        let Some(terms) = terms(self.role) else {
-            self.columns.fill_gradient(0.0);
-            return RowOutcome { row: RowLoss::new(&settings.loss, 0.0, 0.0), nonfinite: false };
+        let Some(recipe) = Recipe::new(row.role, settings.loss.temperature) else {
+            row.columns.fill_gradient(0.0);
+            self.outcomes.push(RowOutcome { row: RowLoss::new(&settings.loss, 0.0, 0.0), nonfinite: false });
+            return self;
         };
-        let stats = self.stats(terms, settings);
-        if stats.is_nonfinite(terms != Terms::Hard) {
-            self.columns.fill_gradient(f32::NAN);
-            let nan_if = |counts: bool| if counts { f64::NAN } else { 0.0 };
-            let row = RowLoss::new(&settings.loss, nan_if(terms != Terms::Soft), nan_if(terms != Terms::Hard));
-            return RowOutcome { row, nonfinite: true };
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.recipe != recipe) {
+            self.pass(None);
         }
+        let summaries = self.pass(Some((&row, recipe)));
+        let joined = Joined::new(&summaries, &row, recipe, settings);
+        self.outcomes.push(joined.outcome);
+        match joined.factors {
+            None => row.columns.fill_gradient(f32::NAN),
+            Some(factors) => {
+                let label_weight = row.weights(settings).hard;
+                let label = row.role.hard_label;
+                self.waiting = row.columns.into_gradient().map(|gradient| Waiting {
+                    gradient,
+                    recipe,
+                    factors,
+                    label,
+                    label_weight,
+                });
+            }
+        }
+        self
+    }
+
+    /// Writes what is still to be written.
+    pub(super) fn finish(mut self) -> Vec<RowOutcome> {
+        self.pass(None);
+        self.outcomes
+    }
+
+    /// Goes once over the tiles: writes the gradient of the row that waits, and begins the next.
+    fn pass(&mut self, next: Option<(&Row<'a>, Recipe)>) -> Vec<Summary> {
+        let mut waiting = self.waiting.take();
+        let Some(recipe) = next.map(|(_, recipe)| recipe).or(waiting.as_ref().map(|waiting| waiting.recipe)) else {
+            return Vec::new();
+        };
+        let settings = self.settings;
+        let tiles = settings.vocab.div_ceil(TILE);
+        if waiting.is_some() || next.is_some_and(|(row, _)| row.columns.has_gradient()) {
+            self.kept.resize(settings.vocab.div_ceil(STRIP) * recipe.kept(), [0.0; STRIP]);
+        }
+        let mut gradients = waiting.as_mut().map(|waiting| waiting.tiles(settings));
+        let mut kept = self.kept.chunks_mut(TILE / STRIP * recipe.kept());
+        let visits: Vec<Visit<'_>> = (0..tiles)
+            .map(|index| {
+                let (start, end) = (index * TILE, settings.vocab.min((index + 1) * TILE));
+                let kept = kept.next();
+                let next = next.map(|(row, _)| {
+                    let student = row.columns.student();
+                    let teacher = row.teacher.unwrap_or(student);
+                    let behind = settings.vocab.min(end + TILE);
+                    [student, teacher].map(|logits| (logits.slice(start, end), logits.slice(end, behind)))
+                });
+                Visit {
+                    kept,
+                    next,
+                    previous: gradients.as_mut().and_then(Iterator::next),
+                    recipe,
+                    temperature: settings.temperature,
+                }
+            })
+            .collect();
+        visits
+            .into_par_iter()
+            .with_min_len(settings.min_tiles)
+            .map_init(Buffers::default, |buffers, visit| settings.instructions.run(WithBuffers { visit, buffers }))
+            .flatten_iter()
+            .collect()
+    }
+}
+
+/// What is done to one tile in a pass.
+struct Visit<'v> {
+    /// Where what is kept stays; `None` if nobody asks for it again.
+    kept: Option<&'v mut [Strip]>,
+    /// Student and teacher, each with the tile behind this one.
+    next: Option<[(Logits<'v>, Logits<'v>); 2]>,
+    previous: Option<Gradient<'v>>,
+    recipe: Recipe,
+    temperature: Temperature,
+}
+
+struct WithBuffers<'v, 'b> {
+    visit: Visit<'v>,
+    buffers: &'b mut Buffers,
+}
+
+/// Room for what is kept of one tile.
+struct Kept(Box<[Strip]>);
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self(vec![[0.0; STRIP]; 3 * TILE / STRIP].into_boxed_slice())
+    }
+}
+
+/// What a thread needs beside the caller's memory, in its first-level cache.
+#[derive(Default)]
+struct Buffers {
+    student: TileBuffer,
+    teacher: TileBuffer,
+    distances: TileBuffer,
+    kept: Kept,
+}
+
+impl Task for WithBuffers<'_, '_> {
+    type Output = Option<Summary>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Option<Summary> {
+        let Self { visit: Visit { kept, next, previous, recipe, temperature }, buffers } = self;
+        let summary = match (kept, next, previous) {
+            (Some(kept), None, Some(previous)) => {
+                with_rule!(recipe, R => previous.write_all::<S, R>(simd, R::kept(kept)));
+                None
+            }
+            (_, None, _) => None,
+            (kept, Some([(student, student_ahead), (teacher, teacher_ahead)]), previous) => {
+                let strips = student.len().div_ceil(STRIP);
+                let student = Loaded::new(simd, student, &mut buffers.student);
+                let teacher =
+                    if recipe.has_soft() { Loaded::new(simd, teacher, &mut buffers.teacher) } else { student };
+                let pair = Pair { student, teacher, ahead: [student_ahead, teacher_ahead].map(Ahead::new) };
+                let kept = kept.unwrap_or(&mut buffers.kept.0);
+                let distances = buffers.distances.strips();
+                Some(
+                    with_rule!(recipe, R => tile::begin::<S, R>(simd, pair, temperature, &mut R::kept(kept)[..strips], distances, previous)),
+                )
+            }
+        };
+        // Whoever learns that the row is done may read the gradient.
+        simd.fence();
+        summary
+    }
+}
+
+impl Waiting<'_> {
+    /// The gradient as tiles, which different threads may hold.
+    fn tiles(&mut self, settings: &Settings) -> impl Iterator<Item = Gradient<'_>> {
+        let Self { gradient, factors, label, label_weight, .. } = self;
+        gradient.reborrow().chunks(TILE).zip(factors.iter()).enumerate().map(|(index, (destination, &factors))| {
+            let label = label.filter(|label| label / TILE == index).map(|label| (label % TILE, *label_weight));
+            Gradient { destination, factors, label, store: settings.store }
+        })
+    }
+}
+
+/// What the tiles of a row come to.
+struct Joined {
+    outcome: RowOutcome,
+    /// What makes the gradient of each tile; `None` if it is NaN.
+    factors: Option<Vec<Factors>>,
+}
+
+impl Joined {
+    fn new(summaries: &[Summary], row: &Row<'_>, recipe: Recipe, settings: &Settings) -> Self {
+        let Settings { loss, temperature, .. } = settings;
+        let mut parts: Vec<RowStats> = summaries.iter().map(|summary| summary.stats).collect();
+        let stats = pairwise(&mut parts, |a, b| a.merge(b, *temperature)).unwrap_or(RowStats::IDENTITY);
+        if stats.is_nonfinite(recipe.has_soft()) {
+            let nan_if = |counts: bool| if counts { f64::NAN } else { 0.0 };
+            let row = RowLoss::new(loss, nan_if(recipe.has_hard()), nan_if(recipe.has_soft()));
+            return Self { outcome: RowOutcome { row, nonfinite: true }, factors: None };
+        }
+        let normalizer = stats.finish(*temperature);
+        let weights = row.weights(settings);
+        let mut divergence = 0.0;
+        let factors = summaries.iter().map(|summary| {
+            let part = normalizer.part(&summary.stats, summary.log_ratio);
+            if part.p > 0.0 {
+                divergence += f64::from(part.p) * f64::from(summary.divergence);
+            }
+            divergence += f64::from(part.element.divergence);
+            let (student, teacher) = match summary.form {
+                Form::Exponential => (part.student_factor, -part.teacher_factor),
+                Form::Difference => (part.element.difference / summary.stats.student_tempered_sum, part.p),
+            };
+            Factors {
+                student: weights.soft * student,
+                teacher: weights.soft * teacher,
+                hard: weights.hard * part.hard_factor,
+            }
+        });
+        let factors = factors.collect();
         // Read before the gradient overwrites it.
-        let label_logit = self.role.hard_label.map(|label| self.columns.student().get(label));
-        let hard = label_logit.map_or(0.0, |logit| stats.hard(logit));
-        let divergence = self.second_pass(terms, &stats.finish(settings.temperature), settings);
+        let hard = row.role.hard_label.map_or(0.0, |label| stats.hard(row.columns.student().get(label)));
         let soft = if stats.flags.contains(RowFlags::INFINITE_SOFT) {
             f64::INFINITY
         } else {
-            settings.loss.temperature * settings.loss.temperature * f64::from(divergence)
+            loss.temperature * loss.temperature * divergence
         };
-        RowOutcome { row: RowLoss::new(&settings.loss, hard, soft), nonfinite: false }
+        Self { outcome: RowOutcome { row: RowLoss::new(loss, hard, soft), nonfinite: false }, factors: Some(factors) }
     }
+}
 
-    /// First pass: the statistics of the row.
-    fn stats(&mut self, terms: Terms, settings: &Settings) -> RowStats {
-        let (student, teacher) = (self.columns.student(), self.teacher);
-        let vocab = student.len();
-        let mut parts: Vec<RowStats> = (0..vocab.div_ceil(TILE))
-            .into_par_iter()
-            .with_min_len(settings.min_tiles)
-            .map_init(
-                || (TileBuffer::new(vocab), TileBuffer::new(vocab)),
-                |(student_buffer, teacher_buffer), index| {
-                    let (start, end) = (index * TILE, vocab.min((index + 1) * TILE));
-                    let tile = Tile {
-                        student: student_buffer.load(student.slice(start, end)),
-                        teacher: load_teacher(teacher_buffer, teacher, start, end),
-                    };
-                    settings.instructions.stats(terms, tile, settings.temperature)
-                },
-            )
-            .collect();
-        pairwise(&mut parts, |a, b| a.merge(b, settings.temperature)).unwrap_or(RowStats::IDENTITY)
-    }
+/// Factors of the gradient of one row: weight, reduction and scale in one.
+struct Weights {
+    /// Multiplies `softmax(s) - onehot(y)`.
+    hard: f32,
+    /// Multiplies `q - p`.
+    soft: f32,
+}
 
-    /// Second pass: writes the gradient where there is one to write, and returns the divergence (0 if the row has none).
-    fn second_pass(&mut self, terms: Terms, normalizer: &Normalizer, settings: &Settings) -> f32 {
-        if terms == Terms::Hard && self.columns.gradient().is_none() {
-            return 0.0;
-        }
-        let vocab = self.columns.student().len();
-        let (teacher, label) = (self.teacher, self.role.hard_label);
-        let weights = self.gradient_weights(settings);
-        let mut parts: Vec<f32> = self
-            .columns
-            .tiles()
-            .into_par_iter()
-            .enumerate()
-            .with_min_len(settings.min_tiles)
-            .map_init(
-                || [(); 3].map(|()| TileBuffer::new(vocab)),
-                |[student_buffer, teacher_buffer, gradient_buffer], (index, mut columns)| {
-                    let start = index * TILE;
-                    let student = columns.student();
-                    let end = start + student.len();
-                    let gradient = gradient_buffer.room(student.len());
-                    let tile = Tile {
-                        student: student_buffer.load(student),
-                        teacher: load_teacher(teacher_buffer, teacher, start, end),
-                    };
-                    let part = settings.instructions.gradient(terms, tile, normalizer, weights, gradient);
-                    if let Some(label) = label.filter(|label| (start..end).contains(label)) {
-                        gradient[label - start] -= weights.hard;
-                    }
-                    if let Some(destination) = columns.gradient() {
-                        store(gradient, destination);
-                    }
-                    part
-                },
-            )
-            .collect();
-        pairwise(&mut parts, |a, b| a + b).unwrap_or(0.0)
-    }
-
-    fn gradient_weights(&self, settings: &Settings) -> GradientWeights {
+impl Row<'_> {
+    fn weights(&self, settings: &Settings) -> Weights {
         let Settings { loss, denominators, .. } = settings;
-        GradientWeights {
+        Weights {
             hard: (self.grad_scale * loss.alpha / denominators.hard) as f32,
             soft: (self.grad_scale * (1.0 - loss.alpha) * loss.temperature / denominators.soft) as f32,
         }
     }
 }
 
-impl Columns<'_> {
+impl<'a> Columns<'a> {
+    fn has_gradient(&self) -> bool {
+        match self {
+            Self::Apart { gradient, .. } => gradient.is_some(),
+            Self::InPlace(_) => true,
+        }
+    }
+
     fn student(&self) -> Logits<'_> {
         match self {
             Self::Apart { student, .. } => *student,
@@ -162,46 +324,18 @@ impl Columns<'_> {
         }
     }
 
-    fn gradient(&mut self) -> Option<LogitsMut<'_>> {
+    fn into_gradient(self) -> Option<LogitsMut<'a>> {
         match self {
-            Self::Apart { gradient, .. } => gradient.as_mut().map(LogitsMut::reborrow),
-            Self::InPlace(logits) => Some(logits.reborrow()),
+            Self::Apart { gradient, .. } => gradient,
+            Self::InPlace(logits) => Some(logits),
         }
     }
 
-    fn fill_gradient(&mut self, value: f32) {
-        if let Some(mut gradient) = self.gradient() {
+    fn fill_gradient(self, value: f32) {
+        if let Some(mut gradient) = self.into_gradient() {
             gradient.fill(value);
         }
     }
-
-    /// The same columns as tiles, which different threads may hold.
-    fn tiles(&mut self) -> Vec<Columns<'_>> {
-        match self {
-            Self::Apart { student, gradient } => {
-                let mut gradients = gradient.as_mut().map(|gradient| gradient.reborrow().chunks(TILE));
-                let tiles = student.chunks(TILE);
-                tiles
-                    .map(|student| Columns::Apart { student, gradient: gradients.as_mut().and_then(Iterator::next) })
-                    .collect()
-            }
-            Self::InPlace(logits) => logits.reborrow().chunks(TILE).map(Columns::InPlace).collect(),
-        }
-    }
-}
-
-fn terms(role: RowRole) -> Option<Terms> {
-    match (role.hard_label, role.soft) {
-        (Some(_), true) => Some(Terms::Both),
-        (Some(_), false) => Some(Terms::Hard),
-        (None, true) => Some(Terms::Soft),
-        (None, false) => None,
-    }
-}
-
-/// The teacher's tile, empty where it is not read.
-fn load_teacher<'b>(buffer: &'b mut TileBuffer, teacher: Option<Logits<'b>>, start: usize, end: usize) -> &'b [f32] {
-    teacher.map_or(&[], |teacher| buffer.load(teacher.slice(start, end)))
 }
 
 /// Joins neighbours until one is left: a binary tree whose shape depends on the number of parts only.

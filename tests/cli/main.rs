@@ -1,6 +1,7 @@
 //! The `kdloss` program as its users meet it: processes, files, exit codes.
 #![cfg(feature = "cli")]
 
+mod bench;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod doctor;

@@ -1,5 +1,8 @@
 //! Everything that computes the loss.
 
+use std::sync::Once;
+
+use kdloss::cpu::{GradientStores, Instructions, Options};
 use kdloss::{DType, LossValue, Result, cpu, reference};
 
 use crate::case::{Case, Table};
@@ -35,7 +38,16 @@ pub fn all() -> Vec<Implementation> {
         cpu("cpu", Box::new(run_cpu)),
         cpu("cpu in place", Box::new(run_cpu_in_place)),
         cpu("cpu on one thread", Box::new(|case| on_threads(1, || run_cpu(case)))),
+        cpu("cpu past the caches", Box::new(|case| run_with(streaming(), case))),
     ];
+    for set in available_instructions() {
+        let name = match set {
+            Instructions::Avx512 => "cpu by avx512",
+            Instructions::Avx2 => "cpu by avx2",
+            _ => "cpu by portable loops",
+        };
+        all.push(cpu(name, Box::new(move |case| run_with(Options::new().with_instructions(set), case))));
+    }
     #[cfg(feature = "wgpu")]
     all.extend(crate::wgpu::device::all());
     #[cfg(feature = "cuda")]
@@ -58,10 +70,29 @@ pub fn run_reference(case: &Case) -> Result<Outcome> {
     Ok(Outcome { value, gradient, written: None })
 }
 
+/// The sets that this processor has. Says once which ones it lacks.
+pub fn available_instructions() -> impl Iterator<Item = Instructions> {
+    static SAY: Once = Once::new();
+    SAY.call_once(|| {
+        for set in Instructions::ALL.into_iter().filter(|set| !set.is_available()) {
+            eprintln!("skipped: the loops by {set}, which this processor lacks");
+        }
+    });
+    Instructions::ALL.into_iter().filter(|set| set.is_available())
+}
+
+fn streaming() -> Options {
+    Options::new().with_gradient_stores(GradientStores::Streaming)
+}
+
 pub fn run_cpu(case: &Case) -> Result<Outcome> {
+    run_with(Options::new(), case)
+}
+
+fn run_with(options: Options, case: &Case) -> Result<Outcome> {
     let mut gradient = Table::filled(case.student.rows, case.gradient, MARK);
-    let value = cpu::forward_backward(&case.loss, &case.batch(), &mut gradient.matrix_mut())?;
-    let forward = cpu::forward(&case.loss, &case.batch())?;
+    let value = options.forward_backward(&case.loss, &case.batch(), &mut gradient.matrix_mut())?;
+    let forward = options.forward(&case.loss, &case.batch())?;
     assert_eq!(format!("{forward:?}"), format!("{value:?}"), "forward alone differs");
     Ok(outcome(case, value, gradient))
 }

@@ -14,6 +14,7 @@ mod generate;
 mod golden;
 mod grid;
 mod implementations;
+mod instructions;
 mod properties;
 mod row_stats;
 mod scripts;

@@ -3,6 +3,7 @@
 //! ```text
 //! kdloss eval batch.safetensors           the loss of one batch, and its gradient
 //! kdloss temperature batch.safetensors    how soft the teacher becomes at each temperature
+//! kdloss bench                            how fast this machine computes the loss
 //! kdloss doctor                           what this machine has, and what `auto` picks
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 mod args;
 mod backend;
+mod bench;
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(not(feature = "cuda"))]
@@ -46,6 +48,10 @@ use clap::Parser;
 pub(crate) use args::{Command, Program};
 use failure::{Failure, Result};
 
+/// `kdloss bench` tells how much memory the loss takes.
+#[global_allocator]
+static ALLOCATOR: bench::Counting = bench::Counting;
+
 fn main() -> ExitCode {
     // SAFETY: the program has just started, and has no thread but this one.
     #[cfg(feature = "wgpu")]
@@ -67,6 +73,7 @@ pub(crate) fn run(command: Command, out: &mut dyn Write) -> Result<()> {
     match command {
         Command::Eval(args) => eval::run(&args, out),
         Command::Temperature(args) => temperature::run(&args, out),
+        Command::Bench(args) => bench::run(&args, out),
         Command::Doctor(args) => doctor::run(&args, out),
     }
 }

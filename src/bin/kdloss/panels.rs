@@ -222,7 +222,8 @@ fn height(top: f64) -> f64 {
     if top > 0.0 { top * 1.3 } else { 1.0 }
 }
 
-fn legend<'a, DB>(chart: &mut Chart<'a, DB>) -> Drawn
+/// The names of what is drawn.
+pub(crate) fn legend<'a, DB>(chart: &mut Chart<'a, DB>) -> Drawn
 where
     DB: DrawingBackend + 'a,
     DB::ErrorType: 'static,
@@ -237,6 +238,7 @@ where
     Ok(())
 }
 
-fn text(colour: RGBColor, horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
+/// Small text, anchored by a corner, an edge or its middle.
+pub(crate) fn text(colour: impl Color, horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
     ("sans-serif", 13).into_font().color(&colour).pos(Pos::new(horizontal, vertical))
 }

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kdloss::{Batch, DistillationLoss, cpu};
+use plotters::coord::Shift;
+use plotters::prelude::{DrawingArea, DrawingBackend};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -13,7 +15,8 @@ use super::failure::{Failure, Result};
 use super::inputs::{Files, Wanted, paths};
 use super::logits::{LogitsTensor, vocab};
 use super::output::{json_number, json_optional, readable_number, readable_optional, table};
-use super::plot::Plot;
+use super::panels::{self, Drawn};
+use super::plot::{Drawing, Picture};
 use super::softness::{Softness, softness};
 
 /// Rows between two steps of the progress bar: few enough to stay in memory's caches for all temperatures.
@@ -21,6 +24,10 @@ const ROWS_AT_A_TIME: usize = 64;
 
 /// Logits times temperatures from which a progress bar is worth showing: about a second's work.
 const LONG_WORK: usize = 100_000_000;
+
+/// Of a panel of the plot, and of the title above all.
+const PANEL_SIZE: (u32, u32) = (480, 400);
+const TITLE_HEIGHT: u32 = 40;
 
 /// What one temperature does, as means over rows.
 pub(crate) struct Level {
@@ -48,12 +55,12 @@ pub(crate) fn run(args: &TemperatureArgs, out: &mut dyn Write) -> Result<()> {
     let teacher = Wanted::teacher(&args.logits, remedy).require(&files.teacher_tensors()?)?;
     let teacher = LogitsTensor::new(&teacher, student.as_ref())?;
     let vocab = vocab(args.logits.vocab, &teacher, student.as_ref())?;
-    let plot = args.plot.as_deref().map(|path| Plot::create(path, &paths(&args.logits, None))).transpose()?;
+    let plot = args.plot.as_deref().map(|path| Picture::create(path, &paths(&args.logits, None))).transpose()?;
 
     let sources = Sources { teacher, student, vocab };
     let survey = sources.survey(&temperatures, args.json)?;
     if let Some(plot) = plot {
-        plot.draw(&survey)?;
+        plot.draw((PANEL_SIZE.0 * survey.panels(), PANEL_SIZE.1 + TITLE_HEIGHT), &survey)?;
     }
     if args.json {
         writeln!(out, "{}", survey.as_json())?;
@@ -176,7 +183,32 @@ impl Level {
     }
 }
 
+impl Drawing for Survey {
+    fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> Drawn
+    where
+        DB::ErrorType: 'static,
+    {
+        let counted = self.rows - self.left_out_rows;
+        let title = format!("What temperature does to the teacher: mean over {counted} rows, {} classes", self.vocab);
+        let body = root.margin(8, 0, 0, 0).titled(&title, ("sans-serif", 20))?;
+        let areas = body.split_evenly((1, self.panels() as usize));
+        for (index, area) in areas.iter().enumerate() {
+            match index {
+                0 => panels::mass(area, &self.levels)?,
+                1 => panels::entropy(area, &self.levels, self.vocab)?,
+                _ => panels::divergence(area, &self.levels)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Survey {
+    /// Panels of the plot: the last is about the student.
+    fn panels(&self) -> u32 {
+        if self.levels.iter().any(|level| level.soft.is_some()) { 3 } else { 2 }
+    }
+
     fn as_json(&self) -> Value {
         let level = |level: &Level| {
             json!({

@@ -1,0 +1,117 @@
+//! What is said about the measurements: a table for people, JSON lines for programs.
+
+use std::io::Write;
+
+use kdloss::DType;
+use serde_json::{Value, json};
+
+use super::super::args::BenchArgs;
+use super::super::failure::Result;
+use super::super::output::{readable_bytes, table};
+
+/// Seconds of one turn: the loss, and the mean of the floors before and after it.
+pub(super) struct Round {
+    pub(super) loss: f64,
+    pub(super) floor: f64,
+}
+
+/// One vocabulary in one storage type.
+pub(super) struct Line {
+    pub(super) backend: &'static str,
+    pub(super) dtype: DType,
+    pub(super) rows: usize,
+    pub(super) vocab: usize,
+    pub(super) rounds: Vec<Round>,
+    pub(super) extra_bytes: Option<u64>,
+}
+
+/// The middle one of some numbers, and the quartiles around it.
+pub(super) struct Statistic {
+    pub(super) median: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+impl Statistic {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        let at = |part: f64| values.get(((values.len().max(1) - 1) as f64 * part).round() as usize).copied();
+        let at = |part| at(part).unwrap_or(f64::NAN);
+        Self { median: at(0.5), low: at(0.25), high: at(0.75) }
+    }
+}
+
+impl Line {
+    /// Seconds of the loss.
+    pub(super) fn loss(&self) -> Statistic {
+        Statistic::of(self.rounds.iter().map(|round| round.loss))
+    }
+
+    pub(super) fn floor(&self) -> Statistic {
+        Statistic::of(self.rounds.iter().map(|round| round.floor))
+    }
+
+    /// The loss over the floors beside it.
+    pub(super) fn ratio(&self) -> Statistic {
+        Statistic::of(self.rounds.iter().map(|round| round.loss / round.floor))
+    }
+
+    /// Bytes that must be read and written.
+    pub(super) fn ideal_bytes(&self, args: &BenchArgs) -> f64 {
+        let matrices = if args.forward_only { 2 } else { 3 };
+        (matrices * self.rows * self.vocab * self.dtype.size()) as f64
+    }
+
+    pub(super) fn as_json(&self) -> Value {
+        let loss = self.loss();
+        json!({
+            "backend": self.backend,
+            "dtype": self.dtype.to_string(),
+            "rows": self.rows,
+            "vocab": self.vocab,
+            "median_ms": 1e3 * loss.median,
+            "spread_ms": 1e3 * (loss.high - loss.low),
+            "floor_ms": 1e3 * self.floor().median,
+            "ratio_to_floor": self.ratio().median,
+        })
+    }
+
+    fn cells(&self, args: &BenchArgs) -> [String; 8] {
+        let (loss, floor, ratio) = (self.loss(), self.floor(), self.ratio());
+        let spread = |statistic: &Statistic, scale: f64, digits: usize| {
+            let [median, low, high] = [statistic.median, statistic.low, statistic.high].map(|value| scale * value);
+            format!("{median:.digits$} ({low:.digits$}–{high:.digits$})")
+        };
+        [
+            self.dtype.to_string(),
+            self.vocab.to_string(),
+            spread(&loss, 1e3, 2),
+            format!("{:.2}", 1e3 * floor.median),
+            spread(&ratio, 1.0, 2),
+            format!("{:.1}", self.ideal_bytes(args) / loss.median / 1e9),
+            format!("{:.0}", self.rows as f64 / loss.median),
+            self.extra_bytes.map_or("–".to_owned(), readable_bytes),
+        ]
+    }
+}
+
+pub(super) fn write_table(lines: &[Line], args: &BenchArgs, device: &str, out: &mut dyn Write) -> Result<()> {
+    let mut table = table(
+        &["dtype", "vocabulary", "ms", "floor ms", "× floor", "GB/s (ideal bytes)", "tokens/s", "extra memory"],
+        1..8,
+    );
+    for line in lines {
+        table.add_row(line.cells(args));
+    }
+    let backend = lines.first().map_or("", |line| line.backend);
+    let what = if args.forward_only { "forward" } else { "forward + backward" };
+    writeln!(out, "{backend} on {device}: {what}, {} rows, T = {}", args.rows, args.temperature)?;
+    writeln!(out, "{table}")?;
+    writeln!(
+        out,
+        "medians of {} rounds (and the quartiles around them); each loss is held against the floors before and after it",
+        args.rounds
+    )?;
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The least that memory takes: loops that read and write what the loss must, and compute nothing.
+//!
+//! What a time is held against: two matrices read, and for the gradient a third written past the caches, by the threads of the
+//! current rayon pool. For benchmarks; not part of the crate's interface.
+
+use rayon::prelude::*;
+
+use super::instructions::{Detected, Instructions, Task, unavailable};
+use super::simd::{STRIP, Simd, Store, Vector};
+use super::tile::Strip;
+use crate::error::Result;
+use crate::logits::{Logits, LogitsMut};
+
+/// Strips that a thread takes at a time: 256 KiB of each matrix.
+const STRIPS: usize = (256 << 10) / (4 * STRIP);
+
+/// Reads both matrices to their end, whole strips of 128 bytes, and returns something of what was read.
+///
+/// # Errors
+///
+/// As [`instructions`](super::instructions).
+pub fn read(instructions: Instructions, student: Logits<'_>, teacher: Logits<'_>) -> Result<f32> {
+    let detected = Detected::new(instructions).ok_or_else(|| unavailable(instructions.name()))?;
+    let [student, teacher] = [student, teacher].map(strips);
+    let parts = student.par_chunks(STRIPS).zip(teacher.par_chunks(STRIPS));
+    Ok(parts.map(|(student, teacher)| detected.run(Read { student, teacher })).reduce(|| 0.0, f32::max))
+}
+
+/// Reads both matrices to their end, and writes as much of the third past the caches.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_and_write(
+    instructions: Instructions,
+    student: Logits<'_>,
+    teacher: Logits<'_>,
+    gradient: LogitsMut<'_>,
+) -> Result<()> {
+    let detected = Detected::new(instructions).ok_or_else(|| unavailable(instructions.name()))?;
+    let [student, teacher] = [student, teacher].map(strips);
+    let parts = student.par_chunks(STRIPS).zip(teacher.par_chunks(STRIPS));
+    parts.zip(strips_mut(gradient).par_chunks_mut(STRIPS)).for_each(|((student, teacher), gradient)| {
+        detected.run(ReadAndWrite { student, teacher, gradient });
+    });
+    Ok(())
+}
+
+struct Read<'a> {
+    student: &'a [Strip],
+    teacher: &'a [Strip],
+}
+
+impl Task for Read<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let mut largest = [simd.splat(0.0); 4];
+        for (s, t) in self.student.iter().zip(self.teacher) {
+            for part in 0..STRIP / S::V::LANES {
+                let largest = &mut largest[part % 4];
+                *largest = largest.max_magnitude(simd.load(s, part)).max_magnitude(simd.load(t, part));
+            }
+        }
+        let [a, b, c, d] = largest;
+        a.max_magnitude(b).max_magnitude(c.max_magnitude(d)).largest()
+    }
+}
+
+struct ReadAndWrite<'a> {
+    student: &'a [Strip],
+    teacher: &'a [Strip],
+    gradient: &'a mut [Strip],
+}
+
+impl Task for ReadAndWrite<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for ((s, t), gradient) in self.student.iter().zip(self.teacher).zip(self.gradient) {
+            for part in 0..STRIP / S::V::LANES {
+                simd.load(s, part).max_magnitude(simd.load(t, part)).store(gradient, part, Store::Streaming);
+            }
+        }
+        simd.fence();
+    }
+}
+
+/// The memory of logits as strips of `f32`, whatever numbers that makes.
+fn strips(logits: Logits<'_>) -> &[Strip] {
+    let words: &[f32] = match logits {
+        Logits::F32(slice) => slice,
+        // SAFETY: every pattern of bits is a value of `f32`, and `align_to` sees to the alignment.
+        Logits::F16(slice) => unsafe { slice.align_to().1 },
+        // SAFETY: as above.
+        Logits::Bf16(slice) => unsafe { slice.align_to().1 },
+    };
+    words.as_chunks().0
+}
+
+fn strips_mut(logits: LogitsMut<'_>) -> &mut [Strip] {
+    let words: &mut [f32] = match logits {
+        LogitsMut::F32(slice) => slice,
+        // SAFETY: every pattern of bits is a value of either type, and `align_to_mut` sees to the alignment.
+        LogitsMut::F16(slice) => unsafe { slice.align_to_mut().1 },
+        // SAFETY: as above.
+        LogitsMut::Bf16(slice) => unsafe { slice.align_to_mut().1 },
+    };
+    words.as_chunks_mut().0
+}

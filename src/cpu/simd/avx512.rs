@@ -1,0 +1,223 @@
+//! AVX-512 (F and VL): 16 lanes.
+
+use std::arch::x86_64::*;
+use std::ops::{Add, Mul, Sub};
+
+use half::{bf16, f16};
+
+use super::{STRIP, Simd, Store, Vector};
+
+/// Proof that the processor has AVX-512 F and VL.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cpu) struct Avx512(());
+
+/// Sixteen lanes. Made by way of an [`Avx512`] only.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cpu) struct F32x16(__m512);
+
+impl Avx512 {
+    /// The proof, where the processor has what it says.
+    pub(in crate::cpu) fn detect() -> Option<Self> {
+        let here = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+        here.then_some(Self(()))
+    }
+}
+
+/// Calls an intrinsic of the set.
+macro_rules! intrinsic {
+    ($($call:tt)*) => {
+        // SAFETY: the processor has the instructions: an `Avx512` proves it, and there is no `F32x16` without one. What is
+        // read or written through a pointer is a part of a strip, which is borrowed, sliced to the length of the access.
+        unsafe { $($call)* }
+    };
+}
+
+/// The part of a strip that vector `index` takes: sixteen elements.
+#[inline(always)]
+fn part<T>(strip: &[T; STRIP], index: usize) -> &[T; 16] {
+    &strip.as_chunks::<16>().0[index]
+}
+
+#[inline(always)]
+fn part_mut<T>(strip: &mut [T; STRIP], index: usize) -> &mut [T; 16] {
+    &mut strip.as_chunks_mut::<16>().0[index]
+}
+
+impl Simd for Avx512 {
+    type V = F32x16;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> F32x16 {
+        F32x16(intrinsic!(_mm512_set1_ps(value)))
+    }
+
+    #[inline(always)]
+    fn load(self, strip: &[f32; STRIP], index: usize) -> F32x16 {
+        F32x16(intrinsic!(_mm512_loadu_ps(part(strip, index).as_ptr())))
+    }
+
+    #[inline(always)]
+    fn load_f16(self, strip: &[f16; STRIP], index: usize) -> F32x16 {
+        F32x16(intrinsic!(_mm512_cvtph_ps(_mm256_loadu_si256(part(strip, index).as_ptr().cast()))))
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, strip: &[bf16; STRIP], index: usize) -> F32x16 {
+        let narrow = intrinsic!(_mm512_cvtepu16_epi32(_mm256_loadu_si256(part(strip, index).as_ptr().cast())));
+        F32x16(intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(narrow))))
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, address: *const T) {
+        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(address.cast()));
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        intrinsic!(_mm_sfence());
+    }
+}
+
+impl Add for F32x16 {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(intrinsic!(_mm512_add_ps(self.0, other.0)))
+    }
+}
+
+impl Sub for F32x16 {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(intrinsic!(_mm512_sub_ps(self.0, other.0)))
+    }
+}
+
+impl Mul for F32x16 {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(intrinsic!(_mm512_mul_ps(self.0, other.0)))
+    }
+}
+
+impl F32x16 {
+    #[inline(always)]
+    fn bits(self) -> __m512i {
+        intrinsic!(_mm512_castps_si512(self.0))
+    }
+}
+
+/// Stores sixteen 16-bit elements.
+#[inline(always)]
+fn store_halves<T>(to: &mut [T; 16], halves: __m256i, how: Store) {
+    const { assert!(size_of::<T>() == 2) };
+    let to: *mut __m256i = to.as_mut_ptr().cast();
+    match how {
+        Store::Streaming if to.is_aligned() => intrinsic!(_mm256_stream_si256(to, halves)),
+        Store::Streaming if to.cast::<__m128i>().is_aligned() => intrinsic!({
+            _mm_stream_si128(to.cast(), _mm256_castsi256_si128(halves));
+            _mm_stream_si128(to.cast::<__m128i>().add(1), _mm256_extracti128_si256::<1>(halves));
+        }),
+        _ => intrinsic!(_mm256_storeu_si256(to, halves)),
+    }
+}
+
+/// Streams sixteen elements by quarters, to an address that is a multiple of a quarter's 16 bytes.
+#[inline(always)]
+fn stream_quarters(to: *mut f32, vector: __m512) {
+    intrinsic!({
+        _mm_stream_ps(to, _mm512_extractf32x4_ps::<0>(vector));
+        _mm_stream_ps(to.add(4), _mm512_extractf32x4_ps::<1>(vector));
+        _mm_stream_ps(to.add(8), _mm512_extractf32x4_ps::<2>(vector));
+        _mm_stream_ps(to.add(12), _mm512_extractf32x4_ps::<3>(vector));
+    });
+}
+
+impl Vector for F32x16 {
+    const LANES: usize = 16;
+    type Mask = __mmask16;
+
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        Self(intrinsic!(_mm512_fmadd_ps(self.0, b.0, c.0)))
+    }
+
+    #[inline(always)]
+    fn mul_sub(self, b: Self, c: Self) -> Self {
+        Self(intrinsic!(_mm512_fmsub_ps(self.0, b.0, c.0)))
+    }
+
+    #[inline(always)]
+    fn max_or_second(self, other: Self) -> Self {
+        Self(intrinsic!(_mm512_max_ps(self.0, other.0)))
+    }
+
+    #[inline(always)]
+    fn abs_less_than(self, other: Self) -> __mmask16 {
+        intrinsic!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(_mm512_abs_ps(self.0), other.0))
+    }
+
+    #[inline(always)]
+    fn select(mask: __mmask16, yes: Self, no: Self) -> Self {
+        Self(intrinsic!(_mm512_mask_blend_ps(mask, no.0, yes.0)))
+    }
+
+    #[inline(always)]
+    fn max_magnitude(self, other: Self) -> Self {
+        // As integers, where NaN is above infinity.
+        let magnitude = intrinsic!(_mm512_castps_si512(_mm512_abs_ps(other.0)));
+        Self(intrinsic!(_mm512_castsi512_ps(_mm512_max_epu32(self.bits(), magnitude))))
+    }
+
+    #[inline(always)]
+    fn scale_by_power(self, exponent: Self) -> Self {
+        let power = intrinsic!(_mm512_slli_epi32::<23>(exponent.bits()));
+        Self(intrinsic!(_mm512_castsi512_ps(_mm512_add_epi32(self.bits(), power))))
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        intrinsic!(_mm512_reduce_add_ps(self.0))
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        intrinsic!(_mm512_reduce_max_ps(self.0))
+    }
+
+    #[inline(always)]
+    fn all_abs_less_than(self, bound: f32) -> bool {
+        self.abs_less_than(Self(intrinsic!(_mm512_set1_ps(bound)))) == 0xffff
+    }
+
+    #[inline(always)]
+    fn store(self, strip: &mut [f32; STRIP], index: usize, how: Store) {
+        let to = part_mut(strip, index).as_mut_ptr();
+        match how {
+            Store::Streaming if to.cast::<__m512>().is_aligned() => intrinsic!(_mm512_stream_ps(to, self.0)),
+            Store::Streaming if to.cast::<__m128>().is_aligned() => stream_quarters(to, self.0),
+            _ => intrinsic!(_mm512_storeu_ps(to, self.0)),
+        }
+    }
+
+    #[inline(always)]
+    fn store_f16(self, strip: &mut [f16; STRIP], index: usize, how: Store) {
+        let halves = intrinsic!(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(self.0));
+        store_halves(part_mut(strip, index), halves, how);
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, strip: &mut [bf16; STRIP], index: usize, how: Store) {
+        let bits = self.bits();
+        let high = intrinsic!(_mm512_srli_epi32::<16>(bits));
+        let ties_to_even =
+            intrinsic!(_mm512_add_epi32(_mm512_and_si512(high, _mm512_set1_epi32(1)), _mm512_set1_epi32(0x7fff)));
+        let rounded = intrinsic!(_mm512_srli_epi32::<16>(_mm512_add_epi32(bits, ties_to_even)));
+        let quiet_nan = intrinsic!(_mm512_or_si512(high, _mm512_set1_epi32(0x40)));
+        let is_nan = intrinsic!(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0));
+        let words = intrinsic!(_mm512_mask_blend_epi32(is_nan, rounded, quiet_nan));
+        store_halves(part_mut(strip, index), intrinsic!(_mm512_cvtepi32_epi16(words)), how);
+    }
+}

@@ -1,0 +1,116 @@
+//! Vectors of `f32`: the few operations that the loops of [`tile`](super::tile) are written in, once for all instruction sets.
+//!
+//! A value of a type that implements [`Simd`] is a proof that the processor has its instructions: it is made in
+//! [`Instructions::run`](super::instructions::Instructions::run) alone, where that was found out. Vectors are made from such a
+//! proof only, so every operation on a vector may use the instructions.
+//!
+//! The loops go by strips of [`STRIP`] elements, whose number is known when the program is compiled: bounds are checked
+//! there, and no check is left inside.
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+pub(super) mod portable;
+
+use std::ops::{Add, Mul, Sub};
+
+use half::{bf16, f16};
+
+use crate::math;
+
+/// Elements of a strip, the step of every loop: two vectors of AVX-512, four of AVX2, and one cache line of 16-bit logits.
+pub(super) const STRIP: usize = 32;
+
+/// A set of vector instructions.
+pub(super) trait Simd: Copy {
+    type V: Vector;
+
+    /// The same number in every lane.
+    fn splat(self, value: f32) -> Self::V;
+    /// Vector number `index` of a strip.
+    fn load(self, strip: &[f32; STRIP], index: usize) -> Self::V;
+    /// As [`load`](Self::load), widened.
+    fn load_f16(self, strip: &[f16; STRIP], index: usize) -> Self::V;
+    /// As [`load`](Self::load), widened.
+    fn load_bf16(self, strip: &[bf16; STRIP], index: usize) -> Self::V;
+    /// Asks for the cache line that holds an address, which need not be one of this process. Changes nothing.
+    fn prefetch<T>(self, address: *const T);
+    /// Orders the stores past the caches before all that follow.
+    fn fence(self);
+}
+
+/// How a vector is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Store {
+    /// Through the caches.
+    Cached,
+    /// Past the caches, where the destination's alignment allows it: for what does not fit them. The line is then not read
+    /// before it is written. Such stores are ordered by [`Simd::fence`] only.
+    Streaming,
+}
+
+/// A vector of `f32` lanes.
+pub(super) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
+    /// Lanes, a divisor of [`STRIP`].
+    const LANES: usize;
+    type Mask: Copy;
+
+    /// `self · b + c`, rounded once where the instruction exists.
+    fn mul_add(self, b: Self, c: Self) -> Self;
+    /// `self · b - c`, rounded once where the instruction exists.
+    fn mul_sub(self, b: Self, c: Self) -> Self;
+    /// The larger of two numbers, `other` if either is NaN.
+    fn max_or_second(self, other: Self) -> Self;
+    /// Whether `|self| < other`; false for NaN.
+    fn abs_less_than(self, other: Self) -> Self::Mask;
+    /// In each lane `yes` where the mask is set, else `no`.
+    fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+    /// The larger magnitude of each lane, where NaN counts as larger than infinity.
+    fn max_magnitude(self, other: Self) -> Self;
+    /// `self` times 2 to the power of the integer in the low bits of `exponent`: see [`exp2`]. Only for results that are
+    /// normal, or 0 if `self` is 1 and the integer -127.
+    fn scale_by_power(self, exponent: Self) -> Self;
+
+    /// The lanes added as a balanced tree.
+    fn sum(self) -> f32;
+    /// The largest lane, where none is NaN.
+    fn largest(self) -> f32;
+    /// Whether every lane's magnitude is below `bound`; false if one is NaN.
+    fn all_abs_less_than(self, bound: f32) -> bool;
+
+    /// Stores to vector number `index` of a strip.
+    fn store(self, strip: &mut [f32; STRIP], index: usize, how: Store);
+    /// As [`store`](Self::store), rounded to nearest, ties to even.
+    fn store_f16(self, strip: &mut [f16; STRIP], index: usize, how: Store);
+    /// As [`store`](Self::store), rounded to nearest, ties to even.
+    fn store_bf16(self, strip: &mut [bf16; STRIP], index: usize, how: Store);
+}
+
+/// Adding and subtracting `1.5 · 2^23` rounds an `f32` of magnitude below `2^22` to an integer, whose two's complement is
+/// left in the low bits of the sum.
+const ROUND: f32 = 12_582_912.0;
+
+/// `2^(x · scale)` for `x ≤ 0` and not NaN, by the steps of [`math::exp2`](crate::math::exp2). Results below the smallest
+/// normal number may be any number below that; from -127 on they are 0 exactly.
+#[inline(always)]
+pub(super) fn exp2<S: Simd>(simd: S, x: S::V, scale: f32) -> S::V {
+    let round = simd.splat(ROUND);
+    let x = simd.splat(-127.0).max_or_second(x * simd.splat(scale));
+    let shifted = x + round;
+    let rest = x - (shifted - round);
+    polynomial(simd, rest, math::EXP2).scale_by_power(shifted)
+}
+
+/// `φ(y) / y`: see [`math::phi`](crate::math::phi).
+#[inline(always)]
+pub(super) fn phi_over_y<S: Simd>(simd: S, y: S::V) -> S::V {
+    y * polynomial(simd, y, math::PHI)
+}
+
+/// Horner's rule; `coefficients` begin with the constant.
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize>(simd: S, x: S::V, coefficients: [f32; N]) -> S::V {
+    let highest = simd.splat(coefficients[N - 1]);
+    coefficients[..N - 1].iter().rev().fold(highest, |value, &next| value.mul_add(x, simd.splat(next)))
+}

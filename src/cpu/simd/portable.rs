@@ -1,0 +1,173 @@
+//! Any processor: 8 lanes as an array, whose loops the compiler turns into what vector instructions the program is compiled
+//! for (SSE2 on x86-64, NEON on AArch64).
+
+use std::array::from_fn;
+use std::ops::{Add, Mul, Sub};
+
+use half::{bf16, f16};
+
+use super::{STRIP, Simd, Store, Vector};
+
+const LANES: usize = 8;
+
+/// Whether code compiled for the baseline may use fused multiply-add. Where it may not, `f32::mul_add` is a call into the C
+/// library, many times slower than the product and the sum.
+const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
+
+/// Needs nothing of the processor.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cpu) struct Portable;
+
+/// Eight lanes.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cpu) struct Lanes([f32; LANES]);
+
+/// The lanes' truth values.
+pub(in crate::cpu) type Mask = [bool; LANES];
+
+impl Simd for Portable {
+    type V = Lanes;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Lanes {
+        Lanes([value; LANES])
+    }
+
+    #[inline(always)]
+    fn load(self, strip: &[f32; STRIP], index: usize) -> Lanes {
+        Lanes(strip.as_chunks().0[index])
+    }
+
+    #[inline(always)]
+    fn load_f16(self, strip: &[f16; STRIP], index: usize) -> Lanes {
+        Lanes(strip.as_chunks::<LANES>().0[index].map(f16::to_f32))
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, strip: &[bf16; STRIP], index: usize) -> Lanes {
+        // Bit operations, which vectorise, unlike the conversion of `bf16`.
+        Lanes(strip.as_chunks::<LANES>().0[index].map(|half| f32::from_bits(u32::from(half.to_bits()) << 16)))
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, _address: *const T) {}
+
+    #[inline(always)]
+    fn fence(self) {}
+}
+
+impl Lanes {
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Self(from_fn(|lane| f(self.0[lane], other.0[lane])))
+    }
+
+    #[inline(always)]
+    fn reduce(self, join: impl Fn(f32, f32) -> f32) -> f32 {
+        let [a, b, c, d] = from_fn(|lane| join(self.0[lane], self.0[lane + 4]));
+        join(join(a, c), join(b, d))
+    }
+}
+
+impl Add for Lanes {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+}
+
+impl Sub for Lanes {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, |a, b| a - b)
+    }
+}
+
+impl Mul for Lanes {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.zip(other, |a, b| a * b)
+    }
+}
+
+impl Vector for Lanes {
+    const LANES: usize = LANES;
+    type Mask = Mask;
+
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        Self(from_fn(|lane| {
+            if FUSED { self.0[lane].mul_add(b.0[lane], c.0[lane]) } else { self.0[lane] * b.0[lane] + c.0[lane] }
+        }))
+    }
+
+    #[inline(always)]
+    fn mul_sub(self, b: Self, c: Self) -> Self {
+        self.mul_add(b, Self(c.0.map(|lane| -lane)))
+    }
+
+    #[inline(always)]
+    fn max_or_second(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn abs_less_than(self, other: Self) -> Mask {
+        from_fn(|lane| self.0[lane].abs() < other.0[lane])
+    }
+
+    #[inline(always)]
+    fn select(mask: Mask, yes: Self, no: Self) -> Self {
+        Self(from_fn(|lane| if mask[lane] { yes.0[lane] } else { no.0[lane] }))
+    }
+
+    #[inline(always)]
+    fn max_magnitude(self, other: Self) -> Self {
+        // As integers, where NaN is above infinity.
+        self.zip(other, |a, b| f32::from_bits(a.to_bits().max(b.abs().to_bits())))
+    }
+
+    #[inline(always)]
+    fn scale_by_power(self, exponent: Self) -> Self {
+        self.zip(exponent, |a, exponent| f32::from_bits(a.to_bits().wrapping_add(exponent.to_bits() << 23)))
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        self.reduce(|a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        self.reduce(|a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn all_abs_less_than(self, bound: f32) -> bool {
+        self.0.iter().all(|lane| lane.abs() < bound)
+    }
+
+    #[inline(always)]
+    fn store(self, strip: &mut [f32; STRIP], index: usize, _how: Store) {
+        strip.as_chunks_mut().0[index] = self.0;
+    }
+
+    #[inline(always)]
+    fn store_f16(self, strip: &mut [f16; STRIP], index: usize, _how: Store) {
+        strip.as_chunks_mut().0[index] = self.0.map(f16::from_f32);
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, strip: &mut [bf16; STRIP], index: usize, _how: Store) {
+        strip.as_chunks_mut().0[index] = self.0.map(|value| {
+            let bits = value.to_bits();
+            let ties_to_even = 0x7fff + ((bits >> 16) & 1);
+            let rounded = (bits.wrapping_add(ties_to_even) >> 16) as u16;
+            let quiet_nan = (bits >> 16) as u16 | 0x40;
+            bf16::from_bits(if value.is_nan() { quiet_nan } else { rounded })
+        });
+    }
+}
