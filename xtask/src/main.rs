@@ -21,9 +21,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Formatting, lints and documentation for each set of features, all tests, the tests again under AddressSanitizer,
-    /// and the example. Installs Mesa's software Vulkan and OpenGL drivers with apt where they are missing and it may, and
-    /// fetches NVIDIA's compilers into target/ with pip; builds a mock of NVIDIA's driver there. Stops at the first failure; with CI set, a step that cannot run
-    /// is a failure too.
+    /// and the example. Installs Mesa's software Vulkan and OpenGL drivers with apt where they are missing and it may,
+    /// fetches NVIDIA's compilers into target/ with pip, and builds a mock of NVIDIA's driver there. Stops at the first
+    /// failure; with CI set, a step that cannot run is a failure too.
     Test,
     /// Feeds generated files and arguments to `kdloss eval`, under AddressSanitizer. Installs cargo-fuzz into target/ if
     /// it is missing.
