@@ -78,34 +78,29 @@ impl<'a> Loaded<'a> {
     }
 }
 
-/// Logits that will be read soon: those of the next tile.
+/// The memory behind a tile: the next tile's, or the next row's first.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ahead {
+pub(super) struct Behind {
     start: *const u8,
     strip_bytes: usize,
-    strips: usize,
 }
 
-impl Ahead {
-    pub(super) fn new(logits: Logits<'_>) -> Self {
-        let start = match logits {
-            Logits::F32(slice) => slice.as_ptr().cast(),
-            Logits::F16(slice) => slice.as_ptr().cast(),
-            Logits::Bf16(slice) => slice.as_ptr().cast(),
+impl Behind {
+    pub(super) fn new(tile: Logits<'_>) -> Self {
+        let start = match tile {
+            Logits::F32(slice) => slice.as_ptr_range().end.cast(),
+            Logits::F16(slice) => slice.as_ptr_range().end.cast(),
+            Logits::Bf16(slice) => slice.as_ptr_range().end.cast(),
         };
-        Self { start, strip_bytes: logits.dtype().size() * STRIP, strips: logits.len().div_ceil(STRIP) }
+        Self { start, strip_bytes: tile.dtype().size() * STRIP }
     }
 
-    /// Asks for the cache lines of one strip.
+    /// Asks for the cache lines of one strip: two, of which 16-bit logits need the first. There may be no such memory.
     #[inline(always)]
     pub(super) fn prefetch<S: Simd>(self, simd: S, index: usize) {
-        if index < self.strips {
-            let strip = self.start.wrapping_add(index * self.strip_bytes);
-            simd.prefetch(strip);
-            if self.strip_bytes > 64 {
-                simd.prefetch(strip.wrapping_add(64));
-            }
-        }
+        let strip = self.start.wrapping_add(index * self.strip_bytes);
+        simd.prefetch(strip);
+        simd.prefetch(strip.wrapping_add(64));
     }
 }
 

@@ -3,13 +3,44 @@
 //! # How it works
 //!
 //! Rows are shared among the threads of the current rayon pool (the global one, unless the call is inside
-//! [`rayon::ThreadPool::install`]). A row is visited twice, in tiles of 2048 elements that stay in the first-level cache:
-//! first for its [statistics](crate::row_stats), then for its gradient and soft term. A pair of rows of 151 936 `f32` logits
-//! takes 1.2 MB, so the second visit finds it in the cache, and memory sees each logit read once and each gradient entry
-//! written once. Where there are few rows for each thread, the tiles of a row are shared too.
+//! [`rayon::ThreadPool::install`]); where there are few rows for each thread, the tiles of a row are shared too, 1024 elements
+//! each. Threads wait for one another only there, between the passes of a row.
 //!
-//! Beyond the caller's buffers it uses three tiles per thread and a few words per row: no temporary of the size of the
-//! logits, ever.
+//! **One visit of each logit.** A tile is read from memory once. In the first-level cache its maxima are found, the
+//! exponentials are taken relative to them and added up, and the tile's two distributions are compared as if the tile were
+//! the row. Row and tiles are joined by the [statistics](crate::row_stats)' merge, and by the chain rule of the divergence:
+//! the row's is that between the tiles' masses, plus each tile's own, weighed by the teacher's mass. No term is negative, so
+//! nothing cancels, and the loss alone needs no second visit.
+//!
+//! **The gradient from what was kept.** `e^((s - m_s) / T)` and `e^((t - m_t) / T)` of one row are kept, as `f32`, until the
+//! row's sums are known: the gradient is made of them by three multiplications, without reading a logit again. Where a
+//! tile's distributions nearly agree (`|log q - log p| < ½` throughout), their difference by the polynomial is kept in the
+//! second's place, so it keeps its digits. The gradient of a row is written while the next row is begun, strip by strip:
+//! one waits for memory, the other for arithmetic, and both use the same lines of what is kept.
+//!
+//! | | exponentials per element | kept numbers per element |
+//! |---|---|---|
+//! | both terms at T = 1, 2 or 4 (`e^(s - m_s)` is a power of the kept exponential) | 2 | 2 |
+//! | both terms at another T | 3 | 3 |
+//! | soft term alone | 2 | 2 |
+//! | hard term alone | 1 | 1 |
+//!
+//! The first pass takes them all; the second, and the loss alone, take none more. Memory sees each logit read once and each
+//! gradient entry written once; what is kept (1.2 MB per thread for two numbers at a vocabulary of 151 936) stays in the
+//! processor's caches. Beyond the caller's buffers a call uses that, six tiles per thread and some words per tile: nothing
+//! of the size of the batch. The loss alone keeps nothing.
+//!
+//! **Vectors.** The loops are written once, over a small trait of vectors; AVX-512, AVX2 (with FMA and F16C) and portable
+//! loops differ in the type of vector only. [`instructions`] says which computes; the environment variable `KDLOSS_CPU`
+//! (`avx512`, `avx2`, `portable`) or [`Options`] change it, and what the processor lacks is an error. The specification
+//! runs on each set that the machine has. The AVX-512 vectors have been compiled and reviewed, and never yet run: no machine
+//! of this project's tests had the instructions since they were written.
+//!
+//! **Stores past the caches.** A gradient larger than 32 MiB (in the order of a last-level cache) is written by non-temporal
+//! stores on x86-64, which save reading what is overwritten: rows that begin at a multiple of 16 bytes, as all do in a packed
+//! matrix whose width is a multiple of 8. [`GradientStores`] changes that, for a trainer whose backward pass reads the
+//! gradient at once and in parts that fit. The next tile's logits are prefetched during the arithmetic of one, since the
+//! loops come to a tile in bursts that a processor's own prefetcher is late for.
 //!
 //! # What to rely on
 //!
@@ -25,6 +56,8 @@
 //! * 16-bit gradients are the nearest value to the `f32` result.
 //! * After an error nothing has been written.
 
+#[doc(hidden)]
+pub mod bracket;
 mod element;
 #[doc(hidden)]
 pub mod floor;
@@ -35,6 +68,8 @@ mod options;
 mod row;
 mod rule;
 mod simd;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 use rayon::prelude::*;
@@ -58,6 +93,9 @@ const ROWS_AT_A_TIME: usize = 4096;
 
 /// Elements that are worth handing to another thread: some ten microseconds of work.
 const ELEMENTS_PER_THREAD: usize = 8192;
+
+/// What a last-level cache holds, in bytes: gradients beyond are not found there by who reads them next.
+const LAST_LEVEL_CACHE: usize = 32 << 20;
 
 /// The loss of a batch, without its gradient.
 ///
@@ -210,7 +248,7 @@ impl Options {
     fn store(&self, checked: &Checked, gradient: Option<&MatrixMut<'_>>) -> Store {
         let bytes = gradient.map_or(0, |gradient| checked.rows * checked.vocab * gradient.data.dtype().size());
         match self.gradient_stores {
-            GradientStores::Auto if bytes > 32 << 20 => Store::Streaming,
+            GradientStores::Auto if bytes > LAST_LEVEL_CACHE => Store::Streaming,
             GradientStores::Streaming => Store::Streaming,
             _ => Store::Cached,
         }

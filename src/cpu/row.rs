@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::gradient::{Factors, Gradient};
 use super::instructions::{Detected, Task};
-use super::load::{Ahead, Loaded, TileBuffer};
+use super::load::{Behind, Loaded, TileBuffer};
 use super::rule::{Recipe, Rule, with_rule};
 use super::simd::{STRIP, Simd, Store};
 use super::tile::{self, Form, Pair, Strip, Summary, TILE};
@@ -146,8 +146,8 @@ impl<'a, 's> Sweep<'a, 's> {
                 let next = next.map(|(row, _)| {
                     let student = row.columns.student();
                     let teacher = row.teacher.unwrap_or(student);
-                    let behind = settings.vocab.min(end + TILE);
-                    [student, teacher].map(|logits| (logits.slice(start, end), logits.slice(end, behind)))
+
+                    [student, teacher].map(|logits| logits.slice(start, end))
                 });
                 Visit {
                     kept,
@@ -171,8 +171,8 @@ impl<'a, 's> Sweep<'a, 's> {
 struct Visit<'v> {
     /// Where what is kept stays; `None` if nobody asks for it again.
     kept: Option<&'v mut [Strip]>,
-    /// Student and teacher, each with the tile behind this one.
-    next: Option<[(Logits<'v>, Logits<'v>); 2]>,
+    /// Student and teacher.
+    next: Option<[Logits<'v>; 2]>,
     previous: Option<Gradient<'v>>,
     recipe: Recipe,
     temperature: Temperature,
@@ -213,12 +213,13 @@ impl Task for WithBuffers<'_, '_> {
                 None
             }
             (_, None, _) => None,
-            (kept, Some([(student, student_ahead), (teacher, teacher_ahead)]), previous) => {
+            (kept, Some([student, teacher]), previous) => {
                 let strips = student.len().div_ceil(STRIP);
+                let behind = [student, teacher].map(Behind::new);
                 let student = Loaded::new(simd, student, &mut buffers.student);
                 let teacher =
                     if recipe.has_soft() { Loaded::new(simd, teacher, &mut buffers.teacher) } else { student };
-                let pair = Pair { student, teacher, ahead: [student_ahead, teacher_ahead].map(Ahead::new) };
+                let pair = Pair { student, teacher, behind };
                 let kept = kept.unwrap_or(&mut buffers.kept.0);
                 let distances = buffers.distances.strips();
                 Some(

@@ -12,20 +12,21 @@
 //! | loop | reads | writes | exponentials per element |
 //! |---|---|---|---|
 //! | `load` | student, teacher | 16-bit logits widened, in the L1 cache | 0 |
-//! | `exponentials` | the same from L1; what the row before kept | what this row keeps; gradient of the row before | 2 at T = 1, 2, 4 (a square, or a square's square, is the third), else 3; 1 of one term alone at T = 1 |
-//! | `divergence` | the same from L1 | – | 0 |
+//! | `exponentials` | the same from L1; what is kept of the row before | what is kept of this row; `s - t` in L1; gradient of the row before | 2 at T = 1, 2, 4, where the third is a power, else 3; 2 of the soft term alone, 1 of the hard |
+//! | `divergence` | `s - t` and what is kept, from L1 | – | 0 |
+//! | `differences`, of tiles that nearly agree | the same | what is kept | 0 |
 //!
-//! Accumulators have one lane for each lane of a vector and take at most [`TILE`]` / `[`STRIP`]` = 64` sums of a strip's vectors
-//! before all are added pairwise: longer running sums in `f32` lose digits (DESIGN §2).
+//! No lane of an accumulator takes more than [`RUN`]` · `[`STRIP`]` / 8 = 128` addends before all are added pairwise: longer
+//! running sums in `f32` lose digits (DESIGN §2).
 
 use super::gradient::Gradient;
-use super::load::{Ahead, Loaded, masked_apart};
+use super::load::{Behind, Loaded, masked_apart};
 use super::rule::Rule;
 use super::simd::{STRIP, Simd, Store, Vector, exp2, phi_over_y};
 use crate::math::LOG2_E;
 use crate::row_stats::{MASKED, Normalizer, RowFlags, RowStats, Temperature};
 
-/// Elements of a tile: student, teacher and what is kept of them stay in a first-level cache of 32 KiB.
+/// Elements of a tile: student, teacher, their distances and what is kept of them stay in a first-level cache of 32 KiB.
 pub(super) const TILE: usize = 1024;
 
 /// Strips whose sums run on in the lanes of one vector: 1024 elements, hence at most 128 addends to a lane.
@@ -39,8 +40,8 @@ pub(super) type Strip = [f32; STRIP];
 pub(super) struct Pair<'a> {
     pub(super) student: Loaded<'a>,
     pub(super) teacher: Loaded<'a>,
-    /// The tile behind this one, student's and teacher's.
-    pub(super) ahead: [Ahead; 2],
+    /// What lies behind the student's and the teacher's logits.
+    pub(super) behind: [Behind; 2],
 }
 
 /// What is kept beside `e^((s - m_s) / T)` of each element of a tile, so that the gradient keeps its digits.
@@ -109,7 +110,7 @@ struct Sums {
 #[inline(always)]
 fn exponentials<S: Simd, R: Rule>(
     simd: S,
-    Pair { student, teacher, ahead }: Pair<'_>,
+    Pair { student, teacher, behind }: Pair<'_>,
     temperature: Temperature,
     kept: &mut [R::Kept],
     distances: &mut [Strip],
@@ -128,7 +129,7 @@ fn exponentials<S: Simd, R: Rule>(
             if let Some(previous) = &mut previous {
                 previous.write::<S, R>(simd, index, kept);
             }
-            ahead[0].prefetch(simd, index);
+            behind[0].prefetch(simd, index);
             let kept: &mut [Strip] = kept.as_mut();
             for part in 0..STRIP / S::V::LANES {
                 let s = simd.load(s, part) - simd.splat(student.largest);
@@ -179,7 +180,7 @@ fn divergence<S: Simd, R: Rule>(
     for start in (0..kept.len()).step_by(RUN) {
         let mut run = simd.splat(0.0);
         for index in start..kept.len().min(start + RUN) {
-            pair.ahead[1].prefetch(simd, index);
+            pair.behind[1].prefetch(simd, index);
             let kept: &[Strip] = kept[index].as_ref();
             for part in 0..STRIP / S::V::LANES {
                 let y = simd.load(&distances[index], part).mul_add(reciprocal, log_ratio);

@@ -1,5 +1,7 @@
 //! `kdloss doctor`.
 
+use serde_json::Value;
+
 use super::support::{json, kdloss, keys};
 
 #[test]
@@ -12,6 +14,7 @@ fn json_names_the_machine_and_every_backend() {
         "cores",
         "rayon_threads",
         "vector_instructions",
+        "cpu_instructions",
         "memory_bytes",
         "available_memory_bytes",
         "auto",
@@ -35,6 +38,19 @@ fn threads_are_those_of_the_environment() {
     let answer = json(process);
     assert_eq!(answer["rayon_threads"], 3);
     assert!(answer["device"].as_str().is_some_and(|device| device.contains("(3 threads)")));
+}
+
+#[test]
+fn the_vector_instructions_are_those_of_the_environment() {
+    let doctor = |wanted: &str| {
+        let mut process = kdloss(["doctor"]);
+        process.env("KDLOSS_CPU", wanted);
+        process
+    };
+    assert_eq!(json(doctor("portable"))["cpu_instructions"], "portable");
+    let answer = json(doctor("sse9"));
+    assert_eq!((&answer["cpu_instructions"], &answer["backends"][1]["available"]), (&Value::Null, &false.into()));
+    assert!(answer["backends"][1]["note"].as_str().is_some_and(|note| note.contains("sse9")), "{answer}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use kdloss::cpu;
 use serde_json::{Value, json};
 
 use super::args::DoctorArgs;
@@ -40,6 +41,7 @@ pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<()> {
         .add_row(["cores", &machine::cores().to_string()])
         .add_row(["rayon threads", &format!("{} (RAYON_NUM_THREADS changes it)", rayon::current_num_threads())])
         .add_row(["vector instructions", &if vectors.is_empty() { "none found".to_owned() } else { vectors.join(" ") }])
+        .add_row(["cpu computes by", &machine::instructions()])
         .add_row(["memory", &format!("{}, {} available", bytes_or_unknown(total), bytes_or_unknown(available))]);
     writeln!(out, "{machine_table}")?;
 
@@ -77,6 +79,7 @@ fn as_json(findings: &[Finding], adapters: &[Adapter], devices: &[Device], auto:
         "cores": machine::cores(),
         "rayon_threads": rayon::current_num_threads(),
         "vector_instructions": machine::vector_instructions(),
+        "cpu_instructions": cpu::instructions().ok().map(cpu::Instructions::name),
         "memory_bytes": total,
         "available_memory_bytes": available,
         "auto": auto.name(),
@@ -88,7 +91,14 @@ fn findings(adapters: &[Adapter], devices: &Result<Vec<Device>>) -> [Finding; 4]
     let there = |name, note: String| Finding { name, available: true, note };
     [
         there("reference", "scalar f64 oracle: slow, one thread".to_owned()),
-        there("cpu", format!("{} threads", rayon::current_num_threads())),
+        Finding {
+            name: "cpu",
+            available: cpu::instructions().is_ok(),
+            note: cpu::instructions().map_or_else(
+                |error| format!("looked for vector instructions: {error}"),
+                |_| format!("{} threads", rayon::current_num_threads()),
+            ),
+        },
         Finding { name: "wgpu", available: !adapters.is_empty(), note: wgpu_note(adapters) },
         Finding { name: "cuda", available: devices.is_ok(), note: cuda_note(devices) },
     ]

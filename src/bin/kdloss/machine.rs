@@ -3,6 +3,8 @@
 use std::fs;
 use std::thread;
 
+use kdloss::cpu;
+
 /// The processor and how many threads compute, in one line.
 pub(crate) fn device() -> String {
     let threads = rayon::current_num_threads();
@@ -47,6 +49,16 @@ pub(crate) fn vector_instructions() -> Vec<&'static str> {
     #[cfg(target_arch = "aarch64")]
     found.push("neon");
     found
+}
+
+/// The vector instructions that `kdloss::cpu` computes by, and what changes them.
+pub(crate) fn instructions() -> String {
+    let available = cpu::Instructions::ALL.into_iter().filter(|set| set.is_available()).map(cpu::Instructions::name);
+    let choice = format!("KDLOSS_CPU changes it: {}", available.collect::<Vec<_>>().join(", "));
+    match cpu::instructions() {
+        Ok(set) => format!("{set} ({choice})"),
+        Err(error) => format!("nothing: {error}"),
+    }
 }
 
 /// The first `name : value` line of a text such as `/proc/cpuinfo`.

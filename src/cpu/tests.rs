@@ -1,0 +1,318 @@
+//! The pieces of the loops by themselves, with every set of instructions that this processor has.
+
+use half::{bf16, f16};
+
+use super::element::Element;
+use super::gradient::{Factors, Gradient};
+use super::instructions::{Detected, Instructions, Task};
+use super::load::{Behind, Loaded, TileBuffer};
+use super::rule::{FourthPower, Hard, OwnExponential, Rule, SameExponential, Soft, Square};
+use super::simd::{STRIP, Simd, Store, Vector, exp2, phi_over_y};
+use super::tile::{Form, Pair, Strip, Summary, TILE, begin};
+use crate::logits::{Logits, LogitsMut};
+use crate::row_stats::{MASKED, RowFlags, RowStats, Temperature};
+
+fn available() -> impl Iterator<Item = Detected> {
+    Instructions::ALL.into_iter().filter_map(Detected::new)
+}
+
+/// Applies a function of vectors to each number of a strip.
+struct Map<F>(Strip, F);
+
+trait OfVectors {
+    fn of<S: Simd>(&self, simd: S, x: S::V) -> S::V;
+}
+
+impl<F: OfVectors> Task for Map<F> {
+    type Output = Strip;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Strip {
+        let mut results = [0.0; STRIP];
+        for part in 0..STRIP / S::V::LANES {
+            self.1.of(simd, simd.load(&self.0, part)).store(&mut results, part, Store::Cached);
+        }
+        results
+    }
+}
+
+struct Exp2;
+
+impl OfVectors for Exp2 {
+    #[inline(always)]
+    fn of<S: Simd>(&self, simd: S, x: S::V) -> S::V {
+        exp2(simd, x, 1.0)
+    }
+}
+
+struct PhiOverY;
+
+impl OfVectors for PhiOverY {
+    #[inline(always)]
+    fn of<S: Simd>(&self, simd: S, x: S::V) -> S::V {
+        phi_over_y(simd, x)
+    }
+}
+
+#[test]
+fn exp2_is_accurate_and_exact_at_its_ends() {
+    for set in available() {
+        for start in 0..4000 {
+            let x: Strip = std::array::from_fn(|index| -((start * STRIP + index) as f32) / 1024.0);
+            for (x, got) in x.into_iter().zip(set.run(Map(x, Exp2))) {
+                let exact = f64::from(x).exp2();
+                if x >= -126.0 {
+                    assert!((f64::from(got) / exact - 1.0).abs() < 2e-7, "{set:?}: {x} {got:e}");
+                } else {
+                    assert!((0.0..f32::MIN_POSITIVE).contains(&got), "{set:?}: {x} {got:e}");
+                }
+            }
+        }
+        for (x, want) in [(0.0, 1.0), (-0.0, 1.0), (-127.0, 0.0), (MASKED, 0.0), (f32::MIN, 0.0)] {
+            assert_eq!(set.run(Map([x; STRIP], Exp2)), [want; STRIP], "{set:?}: {x}");
+        }
+    }
+}
+
+#[test]
+fn phi_over_y_is_accurate() {
+    for set in available() {
+        let y: Strip = std::array::from_fn(|index| (index as f32 - 15.5) / 32.0);
+        for (y, got) in y.into_iter().zip(set.run(Map(y, PhiOverY))) {
+            let exact = (f64::from(y).exp_m1() - f64::from(y)) / f64::from(y);
+            assert!((f64::from(got) / exact - 1.0).abs() < 3e-7, "{set:?}: {y} {got:e} {exact:e}");
+        }
+    }
+}
+
+/// Widens a strip of any type, and stores it as that type again.
+struct ThereAndBack<T>([T; STRIP], Store);
+
+impl<T: Element> Task for ThereAndBack<T> {
+    type Output = (Strip, [T; STRIP]);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let (mut wide, mut narrow) = ([0.0; STRIP], [T::ZERO; STRIP]);
+        for part in 0..STRIP / S::V::LANES {
+            let vector = T::load(simd, &self.0, part);
+            vector.store(&mut wide, part, self.1);
+            T::store(vector, &mut narrow, part, self.1);
+        }
+        simd.fence();
+        (wide, narrow)
+    }
+}
+
+/// Stores a strip of `f32` as another type.
+struct Narrow<T>(Strip, std::marker::PhantomData<T>);
+
+impl<T: Element> Task for Narrow<T> {
+    type Output = [T; STRIP];
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> [T; STRIP] {
+        let mut narrow = [T::ZERO; STRIP];
+        for part in 0..STRIP / S::V::LANES {
+            T::store(simd.load(&self.0, part), &mut narrow, part, Store::Cached);
+        }
+        narrow
+    }
+}
+
+#[test]
+fn every_16_bit_number_widens_as_the_half_crate_widens_it() {
+    for set in available() {
+        for first in (0..=u16::MAX).step_by(STRIP) {
+            let bits: [u16; STRIP] = std::array::from_fn(|index| first + index as u16);
+            let (wide, back) = set.run(ThereAndBack(bits.map(bf16::from_bits), Store::Streaming));
+            for ((bits, wide), back) in bits.into_iter().zip(wide).zip(back) {
+                let want = bf16::from_bits(bits);
+                assert!(wide.to_bits() == want.to_f32().to_bits() || (wide.is_nan() && want.is_nan()));
+                assert!(back.to_bits() == bits || (back.is_nan() && want.is_nan()), "{set:?}: {bits:x}");
+            }
+            let (wide, back) = set.run(ThereAndBack(bits.map(f16::from_bits), Store::Cached));
+            for ((bits, wide), back) in bits.into_iter().zip(wide).zip(back) {
+                let want = f16::from_bits(bits);
+                assert!(wide.to_bits() == want.to_f32().to_bits() || (wide.is_nan() && want.is_nan()));
+                assert!(back.to_bits() == bits || (back.is_nan() && want.is_nan()), "{set:?}: {bits:x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn narrowing_rounds_as_the_half_crate_rounds() {
+    for set in available() {
+        let mut bits = 0u32;
+        while let Some(next) = bits.checked_add(STRIP as u32 * 4099) {
+            let wide: Strip = std::array::from_fn(|index| f32::from_bits(bits + index as u32 * 4099));
+            let narrow = set.run(Narrow::<bf16>(wide, std::marker::PhantomData));
+            for (wide, narrow) in wide.into_iter().zip(narrow) {
+                assert_eq!(narrow.to_bits(), bf16::from_f32(wide).to_bits(), "{set:?}: {wide}");
+            }
+            let narrow = set.run(Narrow::<f16>(wide, std::marker::PhantomData));
+            for (wide, narrow) in wide.into_iter().zip(narrow) {
+                assert!(narrow.to_bits() == f16::from_f32(wide).to_bits() || wide.is_nan(), "{set:?}: {wide}");
+            }
+            bits = next;
+        }
+    }
+}
+
+/// Loads a tile: its numbers, their largest, whether it is not finite, may be masked, and was left where it is.
+struct Load<'a>(Logits<'a>);
+
+impl Task for Load<'_> {
+    type Output = (Vec<f32>, f32, bool, bool, bool);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let mut buffer = TileBuffer::default();
+        let room = buffer.strips().as_ptr();
+        let loaded = Loaded::new(simd, self.0, &mut buffer);
+        let flat = loaded.strips.as_flattened().to_vec();
+        (flat, loaded.largest, loaded.nonfinite, loaded.masked, loaded.strips.as_ptr() != room)
+    }
+}
+
+#[test]
+fn a_ragged_tile_is_padded_and_a_whole_one_of_f32_is_not_copied() {
+    for set in available() {
+        for len in [1, 17, STRIP - 1, STRIP, STRIP + 1, TILE - 1, TILE] {
+            let logits: Vec<f32> = (0..len).map(|index| -1.0 - index as f32 / 64.0).collect();
+            let (flat, largest, nonfinite, masked, in_place) = set.run(Load(Logits::F32(&logits)));
+            assert_eq!((largest, nonfinite, masked, in_place), (-1.0, false, false, len % STRIP == 0), "{set:?} {len}");
+            assert_eq!(flat[..len], logits, "{set:?} {len}");
+            assert!(flat[len..].iter().all(|&padding| padding == MASKED) && flat.len() < len + STRIP);
+            let narrow: Vec<bf16> = logits.iter().map(|&logit| bf16::from_f32(logit)).collect();
+            let (flat, largest, .., in_place) = set.run(Load(Logits::Bf16(&narrow)));
+            assert_eq!((largest, in_place), (-1.0, false), "{set:?} {len}");
+            assert!(flat.iter().zip(&narrow).all(|(&wide, narrow)| wide == narrow.to_f32()));
+        }
+    }
+}
+
+#[test]
+fn what_is_no_ordinary_number_is_found_wherever_it_is() {
+    for set in available() {
+        for place in [0, 7, 31, 32, 40, 63, 64] {
+            let load = |odd: f32| {
+                let mut logits = [0.5f32; 65];
+                logits[place] = odd;
+                let (flat, largest, nonfinite, masked, _) = set.run(Load(Logits::F32(&logits)));
+                (flat[place], largest, nonfinite, masked)
+            };
+            for poison in [f32::NAN, -f32::NAN, f32::from_bits(0x7fff_ffff), f32::INFINITY] {
+                assert_eq!(load(poison), (0.0, 0.5, true, true), "{set:?}: {poison} at {place}");
+            }
+            for mask in [f32::NEG_INFINITY, f32::MIN, MASKED] {
+                assert_eq!(load(mask), (MASKED, 0.5, false, true), "{set:?}: {mask} at {place}");
+            }
+            assert_eq!(load(2e30), (2e30, 2e30, false, true), "{set:?}: at {place}");
+            assert_eq!(load(9e29), (9e29, 9e29, false, false), "{set:?}: at {place}");
+        }
+    }
+}
+
+/// Begins a tile as if it were a row, and writes its gradient with the factors that `factors` makes of it.
+struct Whole<'a, R> {
+    student: &'a [f32],
+    teacher: &'a [f32],
+    temperature: Temperature,
+    factors: fn(&Summary, Temperature) -> Factors,
+    rule: std::marker::PhantomData<R>,
+}
+
+impl<R: Rule> Task for Whole<'_, R> {
+    type Output = (Summary, Vec<f32>);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let mut buffers = [(); 3].map(|()| TileBuffer::default());
+        let [student_buffer, teacher_buffer, distances] = &mut buffers;
+        let [student, teacher] = [self.student, self.teacher].map(Logits::F32);
+        let behind = [student, teacher].map(Behind::new);
+        let student = Loaded::new(simd, student, student_buffer);
+        let pair = Pair { student, teacher: Loaded::new(simd, teacher, teacher_buffer), behind };
+        let mut scratch = vec![[f32::NAN; STRIP]; 3 * TILE / STRIP];
+        let kept = &mut R::kept(&mut scratch)[..student.strips.len()];
+        let summary = begin::<S, R>(simd, pair, self.temperature, kept, distances.strips(), None);
+        let mut gradient = vec![f32::NAN; self.student.len()];
+        let factors = (self.factors)(&summary, self.temperature);
+        let destination = LogitsMut::F32(&mut gradient);
+        Gradient { destination, factors, label: None, store: Store::Streaming }.write_all::<S, R>(simd, kept);
+        (summary, gradient)
+    }
+}
+
+const HARD: f32 = 0.25;
+const SOFT: f32 = 1.5;
+
+fn factors(summary: &Summary, temperature: Temperature) -> Factors {
+    let normalizer = summary.stats.finish(temperature);
+    let (student, teacher) = match summary.form {
+        Form::Exponential => (normalizer.student_tempered_factor, -normalizer.teacher_tempered_factor),
+        Form::Difference => (0.0, 1.0),
+    };
+    Factors { student: SOFT * student, teacher: SOFT * teacher, hard: HARD * normalizer.student_factor }
+}
+
+fn near(got: f32, want: f32) -> bool {
+    (got - want).abs() <= 2e-6 * want.abs()
+}
+
+/// Holds a tile to its elements, taken one by one.
+fn check_tile<R: Rule>(student: &[f32], teacher: &[f32], temperature: f64, form: Form) {
+    let temperature = Temperature::new(temperature);
+    let mut want = RowStats::IDENTITY;
+    student.iter().zip(teacher).for_each(|(&s, &t)| want.push(s, Some(t), temperature));
+    let normalizer = want.finish(temperature);
+    for set in available() {
+        let task = Whole { student, teacher, temperature, factors, rule: std::marker::PhantomData::<R> };
+        let (summary, gradient) = set.run(task);
+        let got = summary.stats;
+        assert_eq!(got.student_max, want.student_max, "{set:?}");
+        assert_eq!(got.flags, if R::SOFT { want.flags } else { RowFlags::default() }, "{set:?}");
+        let mut divergence = 0.0;
+        for (j, &got) in gradient.iter().enumerate() {
+            let element = normalizer.soft_element(student[j], teacher[j]);
+            divergence += f64::from(element.divergence);
+            let hard = if R::HARD { HARD * normalizer.hard_element(student[j]) } else { 0.0 };
+            let soft = if R::SOFT { SOFT * element.difference } else { 0.0 };
+            let q = ((student[j] - want.student_max) * temperature.reciprocal).exp() / want.student_tempered_sum;
+            let p = ((teacher[j] - want.teacher_max) * temperature.reciprocal).exp() / want.teacher_tempered_sum;
+            let bound = 1e-6 * (hard + SOFT * p.max(q));
+            assert!((got - (hard + soft)).abs() <= bound, "{set:?} {j}: {got} {} {bound:e}", hard + soft);
+        }
+        assert!(!R::HARD || near(got.student_sum, want.student_sum), "{set:?}: {got:?} {want:?}");
+        if R::SOFT {
+            assert_eq!(summary.form, form, "{set:?}");
+            assert_eq!(got.teacher_max, want.teacher_max, "{set:?}");
+            assert!(near(got.student_tempered_sum, want.student_tempered_sum), "{set:?}: {got:?} {want:?}");
+            assert!(near(got.teacher_tempered_sum, want.teacher_tempered_sum), "{set:?}: {got:?} {want:?}");
+            assert!(near(summary.divergence, divergence as f32), "{set:?}: {} {divergence}", summary.divergence);
+        }
+    }
+}
+
+#[test]
+fn a_tile_is_its_elements_taken_one_by_one() {
+    let logit = |j: usize, step: usize| ((j * step) % 1009) as f32 / 61.0 - 9.0;
+    for len in [5, 1000, TILE] {
+        for mask in [usize::MAX, 91] {
+            let row = |step, low| (0..len).map(move |j| if j % mask == 1 { low } else { logit(j, step) });
+            let student: Vec<f32> = row(37, f32::NEG_INFINITY).collect();
+            let teacher: Vec<f32> = row(530, f32::MIN).collect();
+            let close: Vec<f32> = student.iter().enumerate().map(|(j, s)| s + logit(j, 71) / 100.0).collect();
+            for (teacher, form) in [(&teacher, Form::Exponential), (&close, Form::Difference)] {
+                check_tile::<Hard>(&student, teacher, 3.0, form);
+                check_tile::<Soft>(&student, teacher, 3.0, form);
+                check_tile::<SameExponential>(&student, teacher, 1.0, form);
+                check_tile::<Square>(&student, teacher, 2.0, form);
+                check_tile::<FourthPower>(&student, teacher, 4.0, form);
+                check_tile::<OwnExponential>(&student, teacher, 3.0, form);
+            }
+        }
+    }
+}
