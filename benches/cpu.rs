@@ -197,7 +197,7 @@ fn main() {
         println!("skipped: {instructions}, which this processor lacks");
     }
     let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN).set_header([
+    table.load_style(presets::ASCII_MARKDOWN).set_header([
         "problem",
         "threads",
         "pass",
