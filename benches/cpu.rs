@@ -11,7 +11,8 @@
 //! others use too, so the table at the end takes turns, each run between two of the floor (`kdloss::cpu::bracket`).
 //! `benches/peers/pytorch.py` times the same loss in PyTorch.
 
-use comfy_table::{Table, presets};
+use comfy_table::Table;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use half::bf16;
 use kdloss::cpu::bracket::{Spread, bracketed, spread};
@@ -197,7 +198,7 @@ fn main() {
         println!("skipped: {instructions}, which this processor lacks");
     }
     let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN).set_header([
+    table.load_style(UTF8_BORDERS_ONLY).set_header([
         "problem",
         "threads",
         "pass",

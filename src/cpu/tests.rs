@@ -258,6 +258,16 @@ fn factors(summary: &Summary, temperature: Temperature) -> Factors {
     Factors { student: SOFT * student, teacher: SOFT * teacher, hard: HARD * normalizer.student_factor }
 }
 
+/// The statistics of elements, halves merged: a running sum in `f32` would be the less accurate of the two.
+fn stats(student: &[f32], teacher: &[f32], temperature: Temperature) -> RowStats {
+    if let ([s], [t]) = (student, teacher) {
+        return RowStats::of(*s, Some(*t));
+    }
+    let middle = student.len() / 2;
+    let first = stats(&student[..middle], &teacher[..middle], temperature);
+    first.merge(stats(&student[middle..], &teacher[middle..], temperature), temperature)
+}
+
 fn near(got: f32, want: f32) -> bool {
     (got - want).abs() <= 2e-6 * want.abs()
 }
@@ -265,8 +275,7 @@ fn near(got: f32, want: f32) -> bool {
 /// Holds a tile to its elements, taken one by one.
 fn check_tile<R: Rule>(student: &[f32], teacher: &[f32], temperature: f64, form: Form) {
     let temperature = Temperature::new(temperature);
-    let mut want = RowStats::IDENTITY;
-    student.iter().zip(teacher).for_each(|(&s, &t)| want.push(s, Some(t), temperature));
+    let want = stats(student, teacher, temperature);
     let normalizer = want.finish(temperature);
     for set in available() {
         let task = Whole { student, teacher, temperature, factors, rule: std::marker::PhantomData::<R> };
@@ -280,9 +289,13 @@ fn check_tile<R: Rule>(student: &[f32], teacher: &[f32], temperature: f64, form:
             divergence += f64::from(element.divergence);
             let hard = if R::HARD { HARD * normalizer.hard_element(student[j]) } else { 0.0 };
             let soft = if R::SOFT { SOFT * element.difference } else { 0.0 };
-            let q = ((student[j] - want.student_max) * temperature.reciprocal).exp() / want.student_tempered_sum;
-            let p = ((teacher[j] - want.teacher_max) * temperature.reciprocal).exp() / want.teacher_tempered_sum;
-            let bound = 1e-6 * (hard + SOFT * p.max(q));
+            // The second part of the contract's bound; depths multiply what exponentials round.
+            let [s, t] = [want.student_max - student[j], want.teacher_max - teacher[j]];
+            let depth = s.max(t);
+            let q = (-s * temperature.reciprocal).exp() / want.student_tempered_sum;
+            let p = (-t * temperature.reciprocal).exp() / want.teacher_tempered_sum;
+            let deep = |depth: f32| if depth < -MASKED { depth.max(1.0) } else { 1.0 };
+            let bound = 1e-6 * (hard * deep(s) + SOFT * p.max(q) * deep(depth * temperature.reciprocal));
             assert!((got - (hard + soft)).abs() <= bound, "{set:?} {j}: {got} {} {bound:e}", hard + soft);
         }
         assert!(!R::HARD || near(got.student_sum, want.student_sum), "{set:?}: {got:?} {want:?}");
