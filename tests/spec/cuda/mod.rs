@@ -9,4 +9,5 @@ mod mutants;
 mod mutations;
 mod sass;
 mod schedules;
+mod tools;
 mod twins;
