@@ -37,12 +37,19 @@ enum Residency { BLOCK, CLUSTER, STREAM };
 static constexpr bool HAS_POLYNOMIAL = HARD && SOFT && SQUARINGS == NO_SQUARINGS;
 static constexpr int TILE = WIDE && !HAS_POLYNOMIAL ? 2 : 1;
 
-// One row, and this CTA's share of its groups.
+// One row, and this CTA's share of its groups, of which those from `first_whole` to `end_whole` are whole: a thread takes
+// every so many of them. At most one before them and one behind them is not, at an edge of the row.
 struct Row {
     unsigned index;
     unsigned phase;
     unsigned first_group;
+    unsigned first_whole;
+    unsigned end_whole;
     unsigned end_group;
+    // Where group 0 begins: `phase` elements before the row.
+    const Student* student;
+    const Teacher* teacher;
+    Gradient* gradient;
 };
 
 __device__ __forceinline__ const Student* student_of(unsigned row, const Params& params) {
@@ -55,11 +62,38 @@ __device__ __forceinline__ Gradient* gradient_of(unsigned row, const Params& par
     return params.gradient + row * params.gradient_stride;
 }
 
+// The same address, which is now nothing that the compiler would rather compute anew for each group.
+template <class Element>
+__device__ __forceinline__ Element* at_hand(Element* address) {
+    asm("" : "+l"(address));
+    __builtin_assume(__isGlobal(address));
+    return address;
+}
+
 __device__ __forceinline__ Row row_of(unsigned index, const Params& params) {
     bool by_teacher = SOFT && sizeof(Teacher) < sizeof(Student);
     unsigned phase = by_teacher ? phase_of(teacher_of(index, params)) : phase_of(student_of(index, params));
     unsigned first_group = cluster_rank() * params.slots;
-    return Row{index, phase, first_group, min(first_group + params.slots, groups_of(phase, params.vocab))};
+    unsigned end_group = min(first_group + params.slots, groups_of(phase, params.vocab));
+    unsigned first_whole = max(first_group, unsigned(phase != 0));
+    unsigned end_whole = max(first_whole, min(end_group, (phase + params.vocab) / GROUP));
+    Row row = {index, phase, first_group, first_whole, end_whole, end_group};
+    row.student = at_hand(student_of(index, params) - phase);
+    row.teacher = at_hand(teacher_of(index, params) - phase);
+    row.gradient = at_hand(gradient_of(index, params) - phase);
+    return row;
+}
+
+// The group at an edge of the row that is this thread's, else `end_group`.
+__device__ __forceinline__ unsigned edge_of(const Row& row) {
+    if (threadIdx.x == 0 && row.first_group < row.first_whole) return row.first_group;
+    return threadIdx.x == 1 ? row.end_whole : row.end_group;
+}
+
+// The columns of a group; those of a whole one are known without a look at the row's width.
+template <bool IS_WHOLE>
+__device__ __forceinline__ Columns columns_in(const Row& row, unsigned group, unsigned width) {
+    return IS_WHOLE ? Columns{int(group * GROUP) - int(row.phase), 0, GROUP} : columns_of(group, row.phase, width);
 }
 
 // The groups that a thread keeps between the passes: a slot for each group of the CTA's share, a vector of 16 bytes to a
@@ -97,11 +131,12 @@ struct Pair {
 
 static constexpr int TEACHER_PLANE = Words<Student>::COUNT / 4;
 
+template <bool IS_WHOLE>
 __device__ __forceinline__ Pair load_pair(const Row& row, unsigned group, const Params& params) {
-    Columns columns = columns_of(group, row.phase, params.vocab);
+    Columns columns = columns_in<IS_WHOLE>(row, group, params.vocab);
     Pair pair;
-    pair.student = load_group(student_of(row.index, params), columns);
-    if (SOFT) pair.teacher = load_group(teacher_of(row.index, params), columns);
+    pair.student = load_group(row.student + group * GROUP, columns);
+    if (SOFT) pair.teacher = load_group(row.teacher + group * GROUP, columns);
     return pair;
 }
 
@@ -119,8 +154,6 @@ __device__ __forceinline__ Pair kept_pair(unsigned slot, const Params& params) {
 
 // Whether the student is masked somewhere in a group where the teacher is not.
 __device__ __forceinline__ bool has_infinite_soft(const Pair& pair) {
-    // Few groups have masked logits at all.
-    if (!is_masked(smallest(pair.student))) return false;
     bool found = false;
 #pragma unroll
     for (int index = 0; index < GROUP; index++) {
@@ -153,44 +186,46 @@ __device__ __forceinline__ void push_group(RowStats& stats, const Pair& pair, co
     if (SOFT) {
         stats.student_tempered_sum += sum_of(tempered);
         stats.teacher_tempered_sum += sum_of(teacher);
-        stats.infinite_soft |= has_infinite_soft(pair);
     }
 }
 
-// Adds the groups of a thread's tile that begins at `first`, and keeps them.
+// Adds COUNT groups of a thread, of which `first` is the first, and keeps them.
+template <int COUNT, bool IS_WHOLE>
 __device__ __forceinline__ void push_tile(RowStats& stats, const Row& row, unsigned first, const Params& params) {
-    Pair tile[TILE];
-    float student_max = stats.student_max, teacher_max = stats.teacher_max;
+    Pair tile[COUNT];
 #pragma unroll
-    for (int index = 0; index < TILE; index++) {
-        unsigned group = first + index * blockDim.x;
-        if (group < row.end_group) tile[index] = load_pair(row, group, params);
+    for (int index = 0; index < COUNT; index++) tile[index] = load_pair<IS_WHOLE>(row, first + index * blockDim.x, params);
+    float student_max = stats.student_max, teacher_max = stats.teacher_max, student_min = 0.0f;
+#pragma unroll
+    for (int index = 0; index < COUNT; index++) {
+        if (RESIDENCY != STREAM) keep_pair(first + index * blockDim.x - row.first_group, tile[index], params);
+        student_max = fmaxf(student_max, largest(tile[index].student));
+        if (SOFT) teacher_max = fmaxf(teacher_max, largest(tile[index].teacher));
+        if (SOFT) student_min = fminf(student_min, smallest(tile[index].student));
     }
+    // Few groups have masked logits at all.
+    if (SOFT && is_masked(student_min)) {
 #pragma unroll
-    for (int index = 0; index < TILE; index++) {
-        unsigned group = first + index * blockDim.x;
-        if (group < row.end_group) {
-            if (RESIDENCY != STREAM) keep_pair(group - row.first_group, tile[index], params);
-            student_max = fmaxf(student_max, largest(tile[index].student));
-            if (SOFT) teacher_max = fmaxf(teacher_max, largest(tile[index].teacher));
-        }
+        for (int index = 0; index < COUNT; index++) stats.infinite_soft |= has_infinite_soft(tile[index]);
     }
     if (student_max > stats.student_max || teacher_max > stats.teacher_max) {
         stats = rebased(stats, student_max, teacher_max, params);
     }
 #pragma unroll
-    for (int index = 0; index < TILE; index++) {
-        if (first + index * blockDim.x < row.end_group) push_group(stats, tile[index], params);
-    }
+    for (int index = 0; index < COUNT; index++) push_group(stats, tile[index], params);
 }
 
 // First pass: the statistics of a thread's groups.
 __device__ __forceinline__ RowStats first_pass(const Row& row, const Params& params) {
     RowStats stats = identity();
+    unsigned group = row.first_whole + threadIdx.x;
 #pragma unroll 1
-    for (unsigned first = row.first_group + threadIdx.x; first < row.end_group; first += TILE * blockDim.x) {
-        push_tile(stats, row, first, params);
+    for (; group + (TILE - 1) * blockDim.x < row.end_whole; group += TILE * blockDim.x) {
+        push_tile<TILE, true>(stats, row, group, params);
     }
+    if (TILE > 1 && group < row.end_whole) push_tile<1, true>(stats, row, group, params);
+    unsigned edge = edge_of(row);
+    if (edge < row.end_group) push_tile<1, false>(stats, row, edge, params);
     return stats;
 }
 
@@ -277,13 +312,14 @@ __device__ __forceinline__ void clear_gradient(const Row& row, unsigned first_gr
     unsigned stride = cluster_size() * blockDim.x;
     for (unsigned group = first_group + cluster_rank() * blockDim.x + threadIdx.x; group < groups; group += stride) {
         Columns columns = columns_of(group, row.phase, params.gradient_cols);
-        store_group(gradient_of(row.index, params), columns, Words<Gradient>{});
+        store_group(row.gradient + group * GROUP, columns, Words<Gradient>{});
     }
 }
 
 // Writes the gradient of a group, and returns what it adds to soft / T².
-__device__ __forceinline__ float finish_group(const Row& row, unsigned group, const Pair& pair, const Finished& finished,
-                                              const Params& params) {
+template <bool IS_WHOLE>
+__device__ __forceinline__ float finish_group(const Row& row, unsigned group, const Finished& finished, const Params& params) {
+    Pair pair = RESIDENCY == STREAM ? load_pair<IS_WHOLE>(row, group, params) : kept_pair(group - row.first_group, params);
     const Normalizer& normalizer = finished.normalizer;
     float gradient[GROUP], divergence[GROUP];
 #pragma unroll
@@ -299,10 +335,10 @@ __device__ __forceinline__ float finish_group(const Row& row, unsigned group, co
         }
     }
     if (GRADIENT) {
-        Columns columns = columns_of(group, row.phase, params.gradient_cols);
+        Columns columns = columns_in<IS_WHOLE>(row, group, params.gradient_cols);
         // Where in the group the label is, and where the padding begins.
         unsigned label = finished.label - columns.first;
-        unsigned padding = params.vocab - columns.first;
+        unsigned padding = IS_WHOLE ? GROUP : params.vocab - columns.first;
         if (label < GROUP || padding < GROUP) {
 #pragma unroll
             for (unsigned index = 0; index < GROUP; index++) {
@@ -310,22 +346,23 @@ __device__ __forceinline__ float finish_group(const Row& row, unsigned group, co
                 if (index >= padding) gradient[index] = 0.0f;
             }
         }
-        store_group(gradient_of(row.index, params), columns, words_of<Gradient>(gradient));
+        store_group(row.gradient + group * GROUP, columns, words_of<Gradient>(gradient));
     }
     return SOFT ? sum_of(divergence) : 0.0f;
 }
 
 // Second pass: writes the gradient of a thread's groups, and returns their part of soft / T².
-__device__ __forceinline__ float second_pass(const Row& row, const Finished& finished, const Params& params) {
+__device__ __forceinline__ float second_pass(const Row& row, const Finished finished, const Params& params) {
     float divergence = 0.0f;
-    unsigned first = row.first_group + threadIdx.x;
-    unsigned count = first < row.end_group ? (row.end_group - first - 1) / blockDim.x + 1 : 0;
+    unsigned first = row.first_whole + threadIdx.x;
+    unsigned count = first < row.end_whole ? (row.end_whole - first - 1) / blockDim.x + 1 : 0;
 #pragma unroll 1
     for (unsigned index = 0; index < count; index++) {
         unsigned group = first + (RESIDENCY == STREAM ? count - 1 - index : index) * blockDim.x;
-        Pair pair = RESIDENCY == STREAM ? load_pair(row, group, params) : kept_pair(group - row.first_group, params);
-        divergence += finish_group(row, group, pair, finished, params);
+        divergence += finish_group<true>(row, group, finished, params);
     }
+    unsigned edge = edge_of(row);
+    if (edge < row.end_group) divergence += finish_group<false>(row, edge, finished, params);
     if (GRADIENT) clear_gradient(row, groups_of(row.phase, params.vocab), params);
     return divergence;
 }

@@ -134,10 +134,11 @@ __device__ __forceinline__ SoftElement soft_element(
     // Where a logit is masked y is infinite, and NaN where both are: any number makes p · y 0 where p is.
     y = fmaxf(fminf(y, LARGEST), -LARGEST);
 
-    float curvature = phi(y);
+    // Each is had from the other: near 0 the difference is p · y and the rest, further off the rest is what p · y leaves of it.
     bool near = fabsf(y) < 0.5f;
+    float divergence = p * phi(y), difference = q - p;
     return SoftElement{
-        near ? p * (y + curvature) : q - p,
-        near ? p * curvature : (q - p) - p * y,
+        near ? fmaf(p, y, divergence) : difference,
+        near ? divergence : fmaf(-p, y, difference),
     };
 }
