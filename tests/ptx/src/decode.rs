@@ -84,6 +84,8 @@ fn arithmetic(mnemonic: &str, operands: &mut Operands<'_>) -> Result<Compute> {
             "add.ftz.f32" => map2(d, ab, |a: f32, b: f32| flush(flush(a) + flush(b))),
             "mul.ftz.f32" => map2(d, ab, |a: f32, b: f32| flush(flush(a) * flush(b))),
             "div.rn.f32" => map2(d, ab, |a: f32, b: f32| a / b),
+            "add.rn.f32x2" => map2(d, ab, |a: u64, b: u64| on_two(|half| f32_of(a, half) + f32_of(b, half))),
+            "mul.rn.f32x2" => map2(d, ab, |a: u64, b: u64| on_two(|half| f32_of(a, half) * f32_of(b, half))),
             "max.f32" => map2(d, ab, maximum),
             "min.f32" => map2(d, ab, minimum),
             "add.f64" | "add.rn.f64" => map2(d, ab, |a: f64, b: f64| a + b),

@@ -166,6 +166,18 @@ pub const OF_ROWS: &[Mutant] = &[
     ),
     mutant("the near branch is not taken", Block, "fabsf(y) < 0.5f", "fabsf(y) < 0.0f"),
     mutant("the near branch is always taken", Block, "fabsf(y) < 0.5f", "fabsf(y) < 1e30f"),
+    mutant(
+        "the second of two elements is not settled",
+        Block,
+        "settle(p.high, y.high, soft.difference.high, soft.divergence.high);",
+        "",
+    ),
+    mutant(
+        "two elements in the wrong order",
+        Block,
+        "Two{element(words, 2 * pair), element(words, 2 * pair + 1)}",
+        "Two{element(words, 2 * pair + 1), element(words, 2 * pair)}",
+    ),
     mutant("one squaring too few", Block, "squaring < SQUARINGS;", "squaring + 1 < SQUARINGS;"),
     mutant("the ratio's logarithm by its first term", Block, "log1pf((teacher - student)", "((teacher - student)"),
     mutant(

@@ -9,6 +9,10 @@ use kdloss::cuda::specialisation::Residency;
 /// Names of the bounds.
 pub const BOUNDS: [&str; 4] = ["memory", "special functions", "f32 units", "issue"];
 
+/// The places of two of them.
+pub const SPECIAL_FUNCTION_BOUND: usize = 1;
+pub const ISSUE_BOUND: usize = 3;
+
 /// A case, bounded.
 #[derive(Debug)]
 pub struct Bounded<'a> {

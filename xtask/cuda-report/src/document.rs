@@ -5,7 +5,7 @@ use std::fmt::Write;
 use kdloss::cuda::plan::Plan;
 use kdloss::cuda::specialisation::{Residency, Specialisation, Terms};
 
-use crate::bounds::{BOUNDS, Bounded};
+use crate::bounds::{BOUNDS, Bounded, ISSUE_BOUND, SPECIAL_FUNCTION_BOUND};
 use crate::cards::{self, Card};
 use crate::cases::ROWS;
 use crate::categories::CATEGORIES;
@@ -37,6 +37,8 @@ pub fn document(versions: &[String], kernels: &[Kernel], bounded: &[Bounded<'_>]
         let of_card: Vec<&Bounded<'_>> = bounded.iter().filter(|one| one.case.card.name == card.name).collect();
         let _ = write!(text, "\n### {}\n\n{}", card.name, markdown(&bound_table(&of_card)));
     }
+    text += "\n## Where memory is not the bound\n\n";
+    text += &markdown(&unbound_table(bounded));
     text + "\n" + CONCLUSION
 }
 
@@ -174,6 +176,31 @@ fn bound_table(bounded: &[&Bounded<'_>]) -> Table {
         }
         cells.push(format!("{:.2}", one.over_memory()));
         table.push(cells);
+    }
+    table
+}
+
+/// What an element takes, and what it may take, where something else than memory binds; at the largest vocabulary.
+fn unbound_table(bounded: &[Bounded<'_>]) -> Table {
+    let header = ["card", "type", "T", "binding", "special functions", "may be", "instructions", "may be"];
+    let mut table = vec![row(header)];
+    let largest = bounded.iter().map(|one| one.case.vocab).max();
+    for one in bounded.iter().filter(|one| one.binding() != 0 && Some(one.case.vocab) == largest) {
+        let case = one.case;
+        // What is done while memory moves an element.
+        let allowed =
+            |count: f64, bound: usize| format!("{:.1}", count * one.milliseconds[0] / one.milliseconds[bound]);
+        let (special, instructions) = (one.kernel.special_functions(), one.kernel.instructions());
+        table.push(vec![
+            case.card.name.to_owned(),
+            case.dtype.to_string(),
+            case.temperature.to_string(),
+            BOUNDS[one.binding()].to_owned(),
+            format!("{special:.1}"),
+            allowed(special, SPECIAL_FUNCTION_BOUND),
+            format!("{instructions:.1}"),
+            allowed(instructions, ISSUE_BOUND),
+        ]);
     }
     table
 }
