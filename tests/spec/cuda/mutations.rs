@@ -109,7 +109,7 @@ pub const OF_ROWS: &[Mutant] = &[
         "",
     ),
     mutant("only -inf is masked", Block, "logit <= MASKED;", "logit <= -INFINITE;"),
-    mutant("a masked student goes unseen", Block, "stats.infinite_soft |= has_infinite_soft(tile[index]);", ""),
+    mutant("a masked student goes unseen", Block, "stats.infinite_soft |= has_infinite_soft(tile[index]);", ";"),
     mutant("a masked student is looked for by itself", Block, " && !is_masked(element(pair.teacher, index))", ""),
     mutant("a masked label goes unseen", Block, "if (is_masked(label_logit)) return INFINITE;", ""),
     mutant("infinite log ratios are not limited", Block, "y = fmaxf(fminf(y, LARGEST), -LARGEST);", ""),
