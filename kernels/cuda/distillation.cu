@@ -24,6 +24,7 @@
 
 enum Residency { BLOCK, CLUSTER, STREAM };
 
+#include "two.cuh"
 #include "math.cuh"
 #include "storage.cuh"
 #include "groups.cuh"
@@ -31,96 +32,15 @@ enum Residency { BLOCK, CLUSTER, STREAM };
 #include "row_stats.cuh"
 #include "labels.cuh"
 #include "join.cuh"
+#include "rows.cuh"
 #include "fold.cuh"
 
 // Groups that a thread reads before it computes, so that as many loads are in flight: two where registers allow it.
 static constexpr bool HAS_POLYNOMIAL = HARD && SOFT && SQUARINGS == NO_SQUARINGS;
 static constexpr int TILE = WIDE && !HAS_POLYNOMIAL ? 2 : 1;
 
-// One row, and this CTA's share of its groups.
-struct Row {
-    unsigned index;
-    unsigned phase;
-    unsigned first_group;
-    unsigned end_group;
-};
-
-__device__ __forceinline__ const Student* student_of(unsigned row, const Params& params) {
-    return params.student + row * params.student_stride;
-}
-__device__ __forceinline__ const Teacher* teacher_of(unsigned row, const Params& params) {
-    return params.teacher + row * params.teacher_stride;
-}
-__device__ __forceinline__ Gradient* gradient_of(unsigned row, const Params& params) {
-    return params.gradient + row * params.gradient_stride;
-}
-
-__device__ __forceinline__ Row row_of(unsigned index, const Params& params) {
-    bool by_teacher = SOFT && sizeof(Teacher) < sizeof(Student);
-    unsigned phase = by_teacher ? phase_of(teacher_of(index, params)) : phase_of(student_of(index, params));
-    unsigned first_group = cluster_rank() * params.slots;
-    return Row{index, phase, first_group, min(first_group + params.slots, groups_of(phase, params.vocab))};
-}
-
-// The groups that a thread keeps between the passes: a slot for each group of the CTA's share, a vector of 16 bytes to a
-// plane, so that neighbouring threads touch neighbouring banks.
-extern __shared__ uint4 slots[];
-
-template <class Element>
-__device__ __forceinline__ void keep(unsigned slot, int plane, const Words<Element>& words, const Params& params) {
-#pragma unroll
-    for (int word = 0; word < words.COUNT; word += 4) {
-        slots[(plane + word / 4) * params.slots + slot] =
-            make_uint4(words.word[word], words.word[word + 1], words.word[word + 2], words.word[word + 3]);
-    }
-}
-
-template <class Element>
-__device__ __forceinline__ Words<Element> kept(unsigned slot, int plane, const Params& params) {
-    Words<Element> words;
-#pragma unroll
-    for (int word = 0; word < words.COUNT; word += 4) {
-        uint4 vector = slots[(plane + word / 4) * params.slots + slot];
-        words.word[word] = vector.x;
-        words.word[word + 1] = vector.y;
-        words.word[word + 2] = vector.z;
-        words.word[word + 3] = vector.w;
-    }
-    return words;
-}
-
-// A group of both rows.
-struct Pair {
-    Words<Student> student;
-    Words<Teacher> teacher;
-};
-
-static constexpr int TEACHER_PLANE = Words<Student>::COUNT / 4;
-
-__device__ __forceinline__ Pair load_pair(const Row& row, unsigned group, const Params& params) {
-    Columns columns = columns_of(group, row.phase, params.vocab);
-    Pair pair;
-    pair.student = load_group(student_of(row.index, params), columns);
-    if (SOFT) pair.teacher = load_group(teacher_of(row.index, params), columns);
-    return pair;
-}
-
-__device__ __forceinline__ void keep_pair(unsigned slot, const Pair& pair, const Params& params) {
-    keep(slot, 0, pair.student, params);
-    if (SOFT) keep(slot, TEACHER_PLANE, pair.teacher, params);
-}
-
-__device__ __forceinline__ Pair kept_pair(unsigned slot, const Params& params) {
-    Pair pair;
-    pair.student = kept<Student>(slot, 0, params);
-    if (SOFT) pair.teacher = kept<Teacher>(slot, TEACHER_PLANE, params);
-    return pair;
-}
-
 // Whether the student is masked somewhere in a group where the teacher is not.
 __device__ __forceinline__ bool has_infinite_soft(const Pair& pair) {
-    // Few groups have masked logits at all.
-    if (!is_masked(smallest(pair.student))) return false;
     bool found = false;
 #pragma unroll
     for (int index = 0; index < GROUP; index++) {
@@ -129,23 +49,29 @@ __device__ __forceinline__ bool has_infinite_soft(const Pair& pair) {
     return found;
 }
 
+// Two elements of a group.
+template <class Element>
+__device__ __forceinline__ Two elements(const Words<Element>& words, int pair) {
+    return Two{element(words, 2 * pair), element(words, 2 * pair + 1)};
+}
+
 // The sum of a group's numbers, in pairs.
-__device__ __forceinline__ float sum_of(const float (&values)[GROUP]) {
-    float pairs = (values[0] + values[1]) + (values[2] + values[3]);
-    if constexpr (GROUP == 8) pairs += (values[4] + values[5]) + (values[6] + values[7]);
-    return pairs;
+__device__ __forceinline__ float sum_of(const Two (&values)[GROUP / 2]) {
+    Two pairs = values[0] + values[1];
+    if constexpr (GROUP == 8) pairs = pairs + (values[2] + values[3]);
+    return pairs.low + pairs.high;
 }
 
 // Adds a group whose logits are not above the maxima.
 __device__ __forceinline__ void push_group(RowStats& stats, const Pair& pair, const Params& params) {
-    float plain[GROUP], tempered[GROUP], teacher[GROUP];
+    Two plain[GROUP / 2], tempered[GROUP / 2], teacher[GROUP / 2];
 #pragma unroll
-    for (int index = 0; index < GROUP; index++) {
-        Exponentials student = exponentials<true>(element(pair.student, index) - stats.student_max, params);
+    for (int index = 0; index < GROUP / 2; index++) {
+        Exponentials student = exponentials<true>(elements(pair.student, index) - stats.student_max, params);
         plain[index] = student.plain;
         tempered[index] = student.tempered;
         if (SOFT) {
-            float shifted = element(pair.teacher, index) - stats.teacher_max;
+            Two shifted = elements(pair.teacher, index) - stats.teacher_max;
             teacher[index] = exp2_special(shifted * params.temperature_exponent_scale);
         }
     }
@@ -153,44 +79,46 @@ __device__ __forceinline__ void push_group(RowStats& stats, const Pair& pair, co
     if (SOFT) {
         stats.student_tempered_sum += sum_of(tempered);
         stats.teacher_tempered_sum += sum_of(teacher);
-        stats.infinite_soft |= has_infinite_soft(pair);
     }
 }
 
-// Adds the groups of a thread's tile that begins at `first`, and keeps them.
+// Adds COUNT groups of a thread, of which `first` is the first, and keeps them.
+template <int COUNT, bool IS_WHOLE>
 __device__ __forceinline__ void push_tile(RowStats& stats, const Row& row, unsigned first, const Params& params) {
-    Pair tile[TILE];
-    float student_max = stats.student_max, teacher_max = stats.teacher_max;
+    Pair tile[COUNT];
 #pragma unroll
-    for (int index = 0; index < TILE; index++) {
-        unsigned group = first + index * blockDim.x;
-        if (group < row.end_group) tile[index] = load_pair(row, group, params);
+    for (int index = 0; index < COUNT; index++) tile[index] = load_pair<IS_WHOLE>(row, first + index * blockDim.x, params);
+    float student_max = stats.student_max, teacher_max = stats.teacher_max, student_min = 0.0f;
+#pragma unroll
+    for (int index = 0; index < COUNT; index++) {
+        if (RESIDENCY != STREAM) keep_pair(first + index * blockDim.x - row.first_group, tile[index], params);
+        student_max = fmaxf(student_max, largest(tile[index].student));
+        if (SOFT) teacher_max = fmaxf(teacher_max, largest(tile[index].teacher));
+        if (SOFT) student_min = fminf(student_min, smallest(tile[index].student));
     }
+    // Few groups have masked logits at all.
+    if (SOFT && is_masked(student_min)) {
 #pragma unroll
-    for (int index = 0; index < TILE; index++) {
-        unsigned group = first + index * blockDim.x;
-        if (group < row.end_group) {
-            if (RESIDENCY != STREAM) keep_pair(group - row.first_group, tile[index], params);
-            student_max = fmaxf(student_max, largest(tile[index].student));
-            if (SOFT) teacher_max = fmaxf(teacher_max, largest(tile[index].teacher));
-        }
+        for (int index = 0; index < COUNT; index++) stats.infinite_soft |= has_infinite_soft(tile[index]);
     }
     if (student_max > stats.student_max || teacher_max > stats.teacher_max) {
         stats = rebased(stats, student_max, teacher_max, params);
     }
 #pragma unroll
-    for (int index = 0; index < TILE; index++) {
-        if (first + index * blockDim.x < row.end_group) push_group(stats, tile[index], params);
-    }
+    for (int index = 0; index < COUNT; index++) push_group(stats, tile[index], params);
 }
 
 // First pass: the statistics of a thread's groups.
 __device__ __forceinline__ RowStats first_pass(const Row& row, const Params& params) {
     RowStats stats = identity();
+    unsigned group = row.first_whole + threadIdx.x;
 #pragma unroll 1
-    for (unsigned first = row.first_group + threadIdx.x; first < row.end_group; first += TILE * blockDim.x) {
-        push_tile(stats, row, first, params);
+    for (; group + (TILE - 1) * blockDim.x < row.end_whole; group += TILE * blockDim.x) {
+        push_tile<TILE, true>(stats, row, group, params);
     }
+    if (TILE > 1 && group < row.end_whole) push_tile<1, true>(stats, row, group, params);
+    unsigned edge = edge_of(row);
+    if (edge < row.end_group) push_tile<1, false>(stats, row, edge, params);
     return stats;
 }
 
@@ -277,32 +205,36 @@ __device__ __forceinline__ void clear_gradient(const Row& row, unsigned first_gr
     unsigned stride = cluster_size() * blockDim.x;
     for (unsigned group = first_group + cluster_rank() * blockDim.x + threadIdx.x; group < groups; group += stride) {
         Columns columns = columns_of(group, row.phase, params.gradient_cols);
-        store_group(gradient_of(row.index, params), columns, Words<Gradient>{});
+        store_group(row.gradient + group * GROUP, columns, Words<Gradient>{});
     }
 }
 
 // Writes the gradient of a group, and returns what it adds to soft / T².
-__device__ __forceinline__ float finish_group(const Row& row, unsigned group, const Pair& pair, const Finished& finished,
-                                              const Params& params) {
+template <bool IS_WHOLE>
+__device__ __forceinline__ float finish_group(const Row& row, unsigned group, const Finished& finished, const Params& params) {
+    Pair pair = RESIDENCY == STREAM ? load_pair<IS_WHOLE>(row, group, params) : kept_pair(group - row.first_group, params);
     const Normalizer& normalizer = finished.normalizer;
-    float gradient[GROUP], divergence[GROUP];
+    Two divergence[GROUP / 2];
+    float gradient[GROUP];
 #pragma unroll
-    for (int index = 0; index < GROUP; index++) {
-        float student = element(pair.student, index) - normalizer.student_max;
+    for (int index = 0; index < GROUP / 2; index++) {
+        Two student = elements(pair.student, index) - normalizer.student_max;
         Exponentials exponential = exponentials<false>(student, params);
-        gradient[index] = HARD ? finished.plain_weight * exponential.plain : 0.0f;
+        Two sum = HARD ? exponential.plain * finished.plain_weight : Two();
         if (SOFT) {
-            float teacher = element(pair.teacher, index) - normalizer.teacher_max;
-            SoftElement soft = soft_element(normalizer, student, exponential.tempered, teacher, params);
-            gradient[index] += finished.difference_weight * soft.difference;
+            Two teacher = elements(pair.teacher, index) - normalizer.teacher_max;
+            SoftElements soft = soft_elements(normalizer, student, exponential.tempered, teacher, params);
+            sum = fmaf(soft.difference, finished.difference_weight, sum);
             divergence[index] = soft.divergence;
         }
+        gradient[2 * index] = sum.low;
+        gradient[2 * index + 1] = sum.high;
     }
     if (GRADIENT) {
-        Columns columns = columns_of(group, row.phase, params.gradient_cols);
+        Columns columns = columns_in<IS_WHOLE>(row, group, params.gradient_cols);
         // Where in the group the label is, and where the padding begins.
         unsigned label = finished.label - columns.first;
-        unsigned padding = params.vocab - columns.first;
+        unsigned padding = IS_WHOLE ? GROUP : params.vocab - columns.first;
         if (label < GROUP || padding < GROUP) {
 #pragma unroll
             for (unsigned index = 0; index < GROUP; index++) {
@@ -310,22 +242,23 @@ __device__ __forceinline__ float finish_group(const Row& row, unsigned group, co
                 if (index >= padding) gradient[index] = 0.0f;
             }
         }
-        store_group(gradient_of(row.index, params), columns, words_of<Gradient>(gradient));
+        store_group(row.gradient + group * GROUP, columns, words_of<Gradient>(gradient));
     }
     return SOFT ? sum_of(divergence) : 0.0f;
 }
 
 // Second pass: writes the gradient of a thread's groups, and returns their part of soft / T².
-__device__ __forceinline__ float second_pass(const Row& row, const Finished& finished, const Params& params) {
+__device__ __forceinline__ float second_pass(const Row& row, const Finished finished, const Params& params) {
     float divergence = 0.0f;
-    unsigned first = row.first_group + threadIdx.x;
-    unsigned count = first < row.end_group ? (row.end_group - first - 1) / blockDim.x + 1 : 0;
+    unsigned first = row.first_whole + threadIdx.x;
+    unsigned count = first < row.end_whole ? (row.end_whole - first - 1) / blockDim.x + 1 : 0;
 #pragma unroll 1
     for (unsigned index = 0; index < count; index++) {
         unsigned group = first + (RESIDENCY == STREAM ? count - 1 - index : index) * blockDim.x;
-        Pair pair = RESIDENCY == STREAM ? load_pair(row, group, params) : kept_pair(group - row.first_group, params);
-        divergence += finish_group(row, group, pair, finished, params);
+        divergence += finish_group<true>(row, group, finished, params);
     }
+    unsigned edge = edge_of(row);
+    if (edge < row.end_group) divergence += finish_group<false>(row, edge, finished, params);
     if (GRADIENT) clear_gradient(row, groups_of(row.phase, params.vocab), params);
     return divergence;
 }

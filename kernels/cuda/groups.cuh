@@ -47,9 +47,8 @@ __device__ __forceinline__ void store_half_vector(void* address, const unsigned*
 
 // A group of a row of logits; in the places of columns that do not exist, masked logits.
 template <class Element>
-__device__ __forceinline__ Words<Element> load_group(const Element* row, Columns columns) {
+__device__ __forceinline__ Words<Element> load_group(const Element* group, Columns columns) {
     Words<Element> words;
-    const Element* group = row + columns.first;
     if (WIDE && columns.are_whole()) {
 #pragma unroll
         for (int word = 0; word < words.COUNT; word += 4) {
@@ -72,8 +71,7 @@ __device__ __forceinline__ Words<Element> load_group(const Element* row, Columns
 }
 
 // A group of a row of the gradient; `columns` are those that the matrix has.
-__device__ __forceinline__ void store_group(Gradient* row, Columns columns, const Words<Gradient>& words) {
-    Gradient* group = row + columns.first;
+__device__ __forceinline__ void store_group(Gradient* group, Columns columns, const Words<Gradient>& words) {
     if (WIDE && columns.are_whole()) {
         unsigned* address = reinterpret_cast<unsigned*>(group);
         if constexpr (Words<Gradient>::COUNT == 2) {

@@ -3,6 +3,7 @@
 //
 // * NaN and +inf need no flag: they run into the sums, which nothing else can make infinite or NaN.
 // * Many parts are merged at once: moved to the largest maximum, each once, then added (join.cuh).
+// * Elements come two at a time (two.cuh), and what is one structure there is one of two elements here.
 // * There is no f64: the logarithms are those of f32, to a unit in the last place.
 
 // A logit at or below this counts as -inf.
@@ -92,23 +93,23 @@ __device__ __forceinline__ Normalizer finish(const RowStats& stats) {
 // Where T is 1, 2 or 4 one exponential is a power of the other: SQUARINGS is 0, 1 or 2 then, else NO_SQUARINGS.
 static constexpr int NO_SQUARINGS = 3;
 
-// Exponentials of a student logit less a reference.
+// Exponentials of two student logits less a reference.
 struct Exponentials {
     // e^(s - reference), where the hard term needs it.
-    float plain;
+    Two plain;
     // e^((s - reference) / T), where the soft term needs it.
-    float tempered;
+    Two tempered;
 };
 
 // IN_POLYNOMIAL: whether a third exponential of an element is left to multiplications and additions.
 template <bool IN_POLYNOMIAL>
-__device__ __forceinline__ Exponentials exponentials(float shifted, const Params& params) {
+__device__ __forceinline__ Exponentials exponentials(Two shifted, const Params& params) {
     Exponentials result = {};
     if (SOFT) result.tempered = exp2_special(shifted * params.temperature_exponent_scale);
     if (HARD && SOFT && SQUARINGS < NO_SQUARINGS) {
         result.plain = result.tempered;
 #pragma unroll
-        for (int squaring = 0; squaring < SQUARINGS; squaring++) result.plain *= result.plain;
+        for (int squaring = 0; squaring < SQUARINGS; squaring++) result.plain = result.plain * result.plain;
     } else if (HARD && SOFT && IN_POLYNOMIAL) {
         result.plain = exp2_polynomial(shifted * LOG2_E);
     } else if (HARD) {
@@ -117,27 +118,33 @@ __device__ __forceinline__ Exponentials exponentials(float shifted, const Params
     return result;
 }
 
-// What a pair of logits adds to the soft term.
-struct SoftElement {
+// What two pairs of logits add to the soft term.
+struct SoftElements {
     // q - p.
-    float difference;
+    Two difference;
     // The gain of soft / T², at least 0.
-    float divergence;
+    Two divergence;
 };
 
+// Each is had from the other: near 0, where the divergence is p · φ(y), the difference is that and p · y; further off, where
+// the difference is q - p, the divergence is what p · y leaves of it.
+__device__ __forceinline__ void settle(float p, float y, float& difference, float& divergence) {
+    if (fabsf(y) < 0.5f) {
+        difference = fmaf(p, y, divergence);
+    } else {
+        divergence = fmaf(-p, y, difference);
+    }
+}
+
 // `student` and `teacher` are relative to their maxima; `student_tempered` is e^(student / T).
-__device__ __forceinline__ SoftElement soft_element(
-    const Normalizer& normalizer, float student, float student_tempered, float teacher, const Params& params) {
-    float q = student_tempered * normalizer.student_tempered_factor;
-    float p = exp2_special(teacher * params.temperature_exponent_scale) * normalizer.teacher_tempered_factor;
-    float y = normalizer.log_ratio - (teacher - student) * params.temperature_reciprocal;
+__device__ __forceinline__ SoftElements soft_elements(
+    const Normalizer& normalizer, Two student, Two student_tempered, Two teacher, const Params& params) {
+    Two p = exp2_special(teacher * params.temperature_exponent_scale) * normalizer.teacher_tempered_factor;
+    Two y = fmaf(student - teacher, params.temperature_reciprocal, normalizer.log_ratio);
     // Where a logit is masked y is infinite, and NaN where both are: any number makes p · y 0 where p is.
     y = fmaxf(fminf(y, LARGEST), -LARGEST);
-
-    float curvature = phi(y);
-    bool near = fabsf(y) < 0.5f;
-    return SoftElement{
-        near ? p * (y + curvature) : q - p,
-        near ? p * curvature : (q - p) - p * y,
-    };
+    SoftElements soft = {fmaf(student_tempered, normalizer.student_tempered_factor, -p), p * phi(y)};
+    settle(p.low, y.low, soft.difference.low, soft.divergence.low);
+    settle(p.high, y.high, soft.difference.high, soft.divergence.high);
+    return soft;
 }

@@ -135,8 +135,9 @@ fn type_name(dtype: DType) -> &'static str {
 }
 
 /// The files of the kernels, the first of which includes the others.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 11] = [
     ("distillation.cu", include_str!("../../kernels/cuda/distillation.cu")),
+    ("two.cuh", include_str!("../../kernels/cuda/two.cuh")),
     ("math.cuh", include_str!("../../kernels/cuda/math.cuh")),
     ("storage.cuh", include_str!("../../kernels/cuda/storage.cuh")),
     ("groups.cuh", include_str!("../../kernels/cuda/groups.cuh")),
@@ -144,6 +145,7 @@ const FILES: [(&str, &str); 9] = [
     ("row_stats.cuh", include_str!("../../kernels/cuda/row_stats.cuh")),
     ("labels.cuh", include_str!("../../kernels/cuda/labels.cuh")),
     ("join.cuh", include_str!("../../kernels/cuda/join.cuh")),
+    ("rows.cuh", include_str!("../../kernels/cuda/rows.cuh")),
     ("fold.cuh", include_str!("../../kernels/cuda/fold.cuh")),
 ];
 

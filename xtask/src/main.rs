@@ -1,7 +1,9 @@
-//! What is done to kdloss beside building it: `cargo xtask test` proves everything, `cargo xtask fuzz` looks for crashes.
+//! What is done to kdloss beside building it: `cargo xtask test` proves everything, `cargo xtask fuzz` looks for crashes,
+//! `cargo xtask cuda-report` counts what the CUDA kernels do.
 
 mod commands;
 mod cuda;
+mod cuda_report;
 mod fuzz;
 mod mesa;
 mod test;
@@ -32,12 +34,20 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Counts what the CUDA kernels move and issue, and what that implies on real cards, into `docs/cuda-report.md`. Fetches
+    /// NVIDIA's compilers into target/ with pip; needs no GPU.
+    CudaReport {
+        /// Compares instead of writing, and fails where the document says something else.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test => test::run_all(),
         Task::Fuzz { seconds } => fuzz::run(seconds),
+        Task::CudaReport { check } => cuda_report::write(check),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

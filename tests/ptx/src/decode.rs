@@ -84,6 +84,8 @@ fn arithmetic(mnemonic: &str, operands: &mut Operands<'_>) -> Result<Compute> {
             "add.ftz.f32" => map2(d, ab, |a: f32, b: f32| flush(flush(a) + flush(b))),
             "mul.ftz.f32" => map2(d, ab, |a: f32, b: f32| flush(flush(a) * flush(b))),
             "div.rn.f32" => map2(d, ab, |a: f32, b: f32| a / b),
+            "add.rn.f32x2" => map2(d, ab, |a: u64, b: u64| on_two(|half| f32_of(a, half) + f32_of(b, half))),
+            "mul.rn.f32x2" => map2(d, ab, |a: u64, b: u64| on_two(|half| f32_of(a, half) * f32_of(b, half))),
             "max.f32" => map2(d, ab, maximum),
             "min.f32" => map2(d, ab, minimum),
             "add.f64" | "add.rn.f64" => map2(d, ab, |a: f64, b: f64| a + b),
@@ -149,6 +151,9 @@ fn arithmetic(mnemonic: &str, operands: &mut Operands<'_>) -> Result<Compute> {
     let abc = [a, operands.index(2)?, if is_widening { operands.wide(3)? } else { operands.index(3)? }];
     Ok(match mnemonic {
         "fma.rn.f32" => fused(d, abc),
+        "fma.rn.f32x2" => map3(d, abc, |a: u64, b: u64, c: u64| {
+            on_two(|half| f32_of(a, half).mul_add(f32_of(b, half), f32_of(c, half)))
+        }),
         "fma.rn.f64" => map3(d, abc, |a: f64, b: f64, c: f64| a.mul_add(b, c)),
         "mad.lo.s32" | "mad.lo.u32" => map3(d, abc, |a: u32, b: u32, c: u32| a.wrapping_mul(b).wrapping_add(c)),
         "mad.lo.s64" | "mad.lo.u64" => map3(d, abc, |a: u64, b: u64, c: u64| a.wrapping_mul(b).wrapping_add(c)),
@@ -163,6 +168,16 @@ fn arithmetic(mnemonic: &str, operands: &mut Operands<'_>) -> Result<Compute> {
         "prmt.b32" => map3(d, abc, permute),
         _ => return Err(unknown(mnemonic)),
     })
+}
+
+/// A half of a pair of `f32`.
+fn f32_of(pair: u64, half: u32) -> f32 {
+    f32::from_bits((pair >> (32 * half)) as u32)
+}
+
+/// A pair of `f32` of which each is made by itself.
+fn on_two(f: impl Fn(u32) -> f32) -> u64 {
+    u64::from(f(1).to_bits()) << 32 | u64::from(f(0).to_bits())
 }
 
 /// Each nibble of the selector chooses a byte of the pair, or its sign.

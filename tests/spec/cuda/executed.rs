@@ -16,6 +16,8 @@ use crate::implementations::{Implementation, MARK, Outcome, outcome};
 #[derive(Debug, Clone)]
 pub struct Gpu {
     pub residency: Residency,
+    /// What the kernel is compiled for.
+    pub architecture: &'static str,
     /// CTAs of a cluster, where rows are wide enough.
     pub cluster: u32,
     /// Threads of a CTA; `None` for as many as the plan says.
@@ -35,6 +37,7 @@ impl Gpu {
         let cluster = if residency == Residency::Cluster { 3 } else { 1 };
         Self {
             residency,
+            architecture: "compute_90",
             cluster,
             threads: None,
             seed: 1,
@@ -93,7 +96,7 @@ pub enum Target {
     InPlace,
 }
 
-/// Every residency, each on buffers of its own and in place.
+/// Every residency, each on buffers of its own and in place; and where two numbers are computed by one instruction.
 pub fn all() -> Vec<Implementation> {
     if !kernels::are_there() {
         return Vec::new();
@@ -104,8 +107,11 @@ pub fn all() -> Vec<Implementation> {
         all.push(Implementation { name: gpu.name(), contract_factor: 2.0, run: Box::new(move |case| run(&gpu, case)) });
     }
     let gpu = Gpu::new(Residency::Cluster);
-    let run = Box::new(move |case: &Case| run_in_place(&gpu, case));
-    all.push(Implementation { name: "cuda cluster in place", contract_factor: 2.0, run });
+    let run_there = Box::new(move |case: &Case| run_in_place(&gpu, case));
+    all.push(Implementation { name: "cuda cluster in place", contract_factor: 2.0, run: run_there });
+    let gpu = Gpu { architecture: "compute_100", ..Gpu::new(Residency::Cluster) };
+    let run_packed = Box::new(move |case: &Case| run(&gpu, case));
+    all.push(Implementation { name: "cuda cluster, packed", contract_factor: 2.0, run: run_packed });
     all
 }
 
@@ -189,7 +195,7 @@ pub fn execute(gpu: &Gpu, case: &Case, target: Target) -> Result<Run> {
 }
 
 fn launch_plan(gpu: &Gpu, plan: &Plan, params: &Params, memory: &mut Memory) -> std::result::Result<Report, Fault> {
-    kernels::with_module(&plan.specialisation, "compute_90", &gpu.edit, |module| {
+    kernels::with_module(&plan.specialisation, gpu.architecture, &gpu.edit, |module| {
         let kernel =
             module.and_then(|module| module.kernel(KERNEL)).expect("an edit must leave a kernel that compiles");
         assert!(kernel.static_shared_bytes <= STATIC_SHARED as usize);

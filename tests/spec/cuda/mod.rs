@@ -10,4 +10,5 @@ mod mutants;
 mod mutations;
 mod sass;
 mod schedules;
+mod tools;
 mod twins;

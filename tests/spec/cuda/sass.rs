@@ -1,21 +1,37 @@
-//! Machine code as text, and what a loop of it costs at least.
+//! Machine code as text, and what a loop of it costs at least: for the tests here and for `xtask/cuda-report`.
 
 use std::collections::{BTreeMap, HashMap};
 
 /// A piece of code that is entered at its beginning and left at its end.
 #[derive(Debug, Default)]
 struct Block {
-    instructions: u32,
-    special_functions: u32,
+    mnemonics: Vec<String>,
     successors: Vec<usize>,
 }
 
-/// What one round of a loop issues, along its cheapest path among those with the most exponentials: rare paths, such as that
-/// of a row's last group, have as many and cost more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+impl Block {
+    /// Exponentials and vector accesses: what a round must not go without.
+    fn work(&self) -> usize {
+        let is_work = |mnemonic: &&String| {
+            let accesses = ["LDG", "STG", "LDS", "STS"].iter().any(|access| mnemonic.starts_with(access));
+            is_exponential(mnemonic) || (accesses && (mnemonic.ends_with(".128") || mnemonic.ends_with(".64")))
+        };
+        self.mnemonics.iter().filter(is_work).count()
+    }
+}
+
+fn is_exponential(mnemonic: &str) -> bool {
+    mnemonic.starts_with("MUFU.EX2")
+}
+
+/// What one round of a loop issues, along its cheapest path among those with the most exponentials and vector accesses: rare
+/// paths, such as that of a row's last group, move elements one by one; others, such as that of the label, cost more.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Round {
+    /// Exponentials.
     pub special_functions: u32,
-    pub instructions: u32,
+    /// What is issued, in order, such as `FADD.FTZ`.
+    pub mnemonics: Vec<String>,
 }
 
 /// The loops of a kernel that compute exponentials, in the order in which they stand.
@@ -36,25 +52,27 @@ pub fn loops(text: &str) -> Vec<Round> {
     rounds
 }
 
-/// The cheapest way from the first block to the end of the last, for each number of exponentials on it.
+/// The cheapest way from the first block to the end of the last, for each amount of work on it.
 fn round(blocks: &[Block], first: usize) -> Option<Round> {
-    let mut reached = vec![BTreeMap::<u32, u32>::new(); blocks.len()];
-    reached[0].insert(0, 0);
-    for index in 0..blocks.len() {
-        let block = &blocks[index];
-        let through: Vec<(u32, u32)> = reached[index]
+    let mut reached = vec![BTreeMap::<usize, Vec<String>>::new(); blocks.len()];
+    reached[0].insert(0, Vec::new());
+    for (index, block) in blocks.iter().enumerate() {
+        let through: Vec<(usize, Vec<String>)> = reached[index]
             .iter()
-            .map(|(special, cost)| (special + block.special_functions, cost + block.instructions))
+            .map(|(work, path)| (work + block.work(), [&path[..], &block.mnemonics].concat()))
             .collect();
         if index + 1 == blocks.len() {
-            let (special_functions, instructions) = *through.last()?;
-            return (special_functions > 0).then_some(Round { special_functions, instructions });
+            let (_, mnemonics) = through.into_iter().next_back()?;
+            let special_functions = mnemonics.iter().filter(|mnemonic| is_exponential(mnemonic)).count() as u32;
+            return (special_functions > 0).then_some(Round { special_functions, mnemonics });
         }
         for target in block.successors.iter().filter_map(|&to| to.checked_sub(first)) {
             if target > index && target < blocks.len() {
-                for &(special, cost) in &through {
-                    let best = reached[target].entry(special).or_insert(u32::MAX);
-                    *best = cost.min(*best);
+                for (work, path) in &through {
+                    let best = reached[target].entry(*work).or_insert_with(|| path.clone());
+                    if path.len() < best.len() {
+                        best.clone_from(path);
+                    }
                 }
             }
         }
@@ -83,8 +101,7 @@ fn blocks(text: &str) -> Vec<Block> {
             [] => continue,
         };
         let last = blocks.len() - 1;
-        blocks[last].instructions += 1;
-        blocks[last].special_functions += u32::from(mnemonic.starts_with("MUFU.EX2"));
+        blocks[last].mnemonics.push(mnemonic.trim_end_matches(';').to_owned());
         if mnemonic.starts_with("BRA") {
             let target = instruction.split("`(").nth(1).and_then(|rest| rest.split(')').next());
             branches.push((last, target.unwrap_or_default().to_owned()));

@@ -35,6 +35,16 @@ fn a_fused_multiplication_rounds_once() {
 }
 
 #[test]
+fn a_packed_instruction_does_each_half_by_itself() {
+    let two = |low: f32, high: f32| u64::from(f(high)) << 32 | u64::from(f(low));
+    let x = 1.0 + ULP;
+    let abc = [two(x, 3.0), two(x, 4.0), two(-(1.0 + 2.0 * ULP), 5.0)];
+    wide("fma.rn.f32x2 %wd, %wa, %wb, %wc;", &[(abc, two(ULP * ULP, 17.0))]);
+    wide("add.rn.f32x2 %wd, %wa, %wb;", &[([abc[0], abc[1]], two(2.0 * x, 7.0))]);
+    wide("mul.rn.f32x2 %wd, %wa, %wb;", &[([abc[0], abc[1]], two(x * x, 12.0))]);
+}
+
+#[test]
 fn addition_rounds_to_nearest_even() {
     for add in ["add.f32 %d, %a, %b;", "add.rn.f32 %d, %a, %b;"] {
         narrow(
