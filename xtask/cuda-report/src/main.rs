@@ -54,10 +54,19 @@ fn report(check: bool) -> Result<(), String> {
         return Ok(());
     }
     let committed = std::fs::read_to_string(&path).map_err(|error| format!("docs/cuda-report.md: {error}"))?;
-    match committed.lines().zip(document.lines()).find(|(old, new)| old != new) {
-        None if committed.len() == document.len() => Ok(()),
-        difference => Err(format!("docs/cuda-report.md is not what `cargo xtask cuda-report` writes: {difference:#?}")),
+    compare(&committed, &document)
+}
+
+/// Fails where the committed document is another, and says which line differs first.
+fn compare(committed: &str, document: &str) -> Result<(), String> {
+    if committed == document {
+        return Ok(());
     }
+    let is_alike = |index: &usize| committed.lines().nth(*index) == document.lines().nth(*index);
+    let lines = committed.lines().count().max(document.lines().count());
+    let line = (0..lines).find(|index| !is_alike(index)).unwrap_or(lines);
+    let [old, new] = [committed, document].map(|text| text.lines().nth(line).unwrap_or("(nothing)").to_owned());
+    Err(format!("line {} of docs/cuda-report.md is\n{old}\nbut `cargo xtask cuda-report` writes\n{new}", line + 1))
 }
 
 /// The kernels of the cases.
@@ -106,4 +115,17 @@ fn print(rows: &document::Table) {
     let mut table = comfy_table::Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(&rows[0]).add_rows(&rows[1..]);
     println!("{table}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compare;
+
+    #[test]
+    fn a_document_that_says_something_else_is_found() {
+        assert_eq!(compare("a\nb\n", "a\nb\n"), Ok(()));
+        for other in ["a\nc\n", "a\n", "a\nb\nc\n"] {
+            assert!(compare(other, "a\nb\n").is_err(), "{other}");
+        }
+    }
 }
