@@ -272,7 +272,8 @@ pub enum Error {
 
     /// A CUDA stream that is being captured into a graph cannot do what a first call needs.
     #[error(
-        "cannot {operation} while the stream is captured into a graph: make the same call once before the capture,          with a workspace of as many rows"
+        "cannot {operation} while the stream is captured into a graph: make the same call once before the capture, \
+         with a workspace of as many rows"
     )]
     Capturing {
         /// What the call needs: to load a kernel, or to allocate.

@@ -40,7 +40,9 @@ fn what_a_first_call_needs_is_refused_while_a_graph_is_captured() {
     let mut workspace = Workspace::new(&stream).unwrap();
     for operation in ["load a kernel", "enlarge the workspace"] {
         stream.begin_capture(MODE).unwrap();
-        assert_eq!(small.launch(&kernels, &stream, &mut workspace), Err(Error::Capturing { operation }));
+        let error = small.launch(&kernels, &stream, &mut workspace).unwrap_err();
+        assert_eq!(error, Error::Capturing { operation });
+        assert!(!error.to_string().contains("  "), "{error}");
         stream.end_capture(FLAGS).unwrap();
         // Loads the kernel, with a workspace of its own.
         small.launch(&kernels, &stream, &mut Workspace::new(&stream).unwrap()).unwrap();

@@ -24,8 +24,7 @@ const MOCK: &str = "KDLOSS_MOCK_CUDA";
 /// what to install; in CI it fails.
 pub(crate) fn provide() -> Result<()> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        println!("skipped: NVIDIA's compilers are fetched on x86-64 Linux only; KDLOSS_NVRTC may name another");
-        return if std::env::var_os("CI").is_some() { Err("CUDA kernels must be tested in CI".into()) } else { Ok(()) };
+        return not_in_ci("NVIDIA's compilers are fetched on x86-64 Linux only; KDLOSS_NVRTC may name another");
     }
     if tools().iter().all(|(_, path)| path.exists()) {
         println!("compilers are there: {}", PACKAGES.join(", "));
@@ -48,8 +47,7 @@ pub(crate) fn provide() -> Result<()> {
 /// Programs find it there and nowhere else.
 pub(crate) fn build_mock() -> Result<()> {
     if !cfg!(target_os = "linux") {
-        println!("skipped: the mock of NVIDIA's driver is for Linux");
-        return Ok(());
+        return not_in_ci("the mock of NVIDIA's driver is for Linux");
     }
     run(&mut cargo(&["build", "--quiet", "--package", "mock-libcuda"]))?;
     let copy = mock();
@@ -61,6 +59,12 @@ pub(crate) fn build_mock() -> Result<()> {
     put().map_err(|error| format!("{} cannot be copied: {error}", built.display()))?;
     println!("{} stands in for NVIDIA's driver", copy.display());
     Ok(())
+}
+
+/// What cannot be proved here is a failure in CI, and a printed reason elsewhere.
+pub(crate) fn not_in_ci(reason: &str) -> Result<()> {
+    println!("skipped: {reason}");
+    if std::env::var_os("CI").is_some() { Err("CUDA must be tested in CI".into()) } else { Ok(()) }
 }
 
 /// Where the mock is once it has been built.

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use kdloss::DType;
+use kdloss::cpu::bracket::{Spread, spread};
 use serde_json::{Value, json};
 
 use super::super::args::BenchArgs;
@@ -25,36 +26,19 @@ pub(super) struct Line {
     pub(super) extra_bytes: Option<u64>,
 }
 
-/// The middle one of some numbers, and the quartiles around it.
-pub(super) struct Statistic {
-    pub(super) median: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
-}
-
-impl Statistic {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.collect();
-        values.sort_by(f64::total_cmp);
-        let at = |part: f64| values.get(((values.len().max(1) - 1) as f64 * part).round() as usize).copied();
-        let at = |part| at(part).unwrap_or(f64::NAN);
-        Self { median: at(0.5), low: at(0.25), high: at(0.75) }
-    }
-}
-
 impl Line {
     /// Seconds of the loss.
-    pub(super) fn loss(&self) -> Statistic {
-        Statistic::of(self.rounds.iter().map(|round| round.loss))
+    pub(super) fn loss(&self) -> Spread {
+        spread(self.rounds.iter().map(|round| round.loss))
     }
 
-    pub(super) fn floor(&self) -> Statistic {
-        Statistic::of(self.rounds.iter().map(|round| round.floor))
+    pub(super) fn floor(&self) -> Spread {
+        spread(self.rounds.iter().map(|round| round.floor))
     }
 
     /// The loss over the floors beside it.
-    pub(super) fn ratio(&self) -> Statistic {
-        Statistic::of(self.rounds.iter().map(|round| round.loss / round.floor))
+    pub(super) fn ratio(&self) -> Spread {
+        spread(self.rounds.iter().map(|round| round.loss / round.floor))
     }
 
     /// Bytes that must be read and written.
@@ -79,16 +63,16 @@ impl Line {
 
     fn cells(&self, args: &BenchArgs) -> [String; 8] {
         let (loss, floor, ratio) = (self.loss(), self.floor(), self.ratio());
-        let spread = |statistic: &Statistic, scale: f64, digits: usize| {
+        let cell = |statistic: &Spread, scale: f64, digits: usize| {
             let [median, low, high] = [statistic.median, statistic.low, statistic.high].map(|value| scale * value);
             format!("{median:.digits$} ({low:.digits$}–{high:.digits$})")
         };
         [
             self.dtype.to_string(),
             self.vocab.to_string(),
-            spread(&loss, 1e3, 2),
+            cell(&loss, 1e3, 2),
             format!("{:.2}", 1e3 * floor.median),
-            spread(&ratio, 1.0, 2),
+            cell(&ratio, 1.0, 2),
             format!("{:.1}", self.ideal_bytes(args) / loss.median / 1e9),
             format!("{:.0}", self.rows as f64 / loss.median),
             self.extra_bytes.map_or("–".to_owned(), readable_bytes),
