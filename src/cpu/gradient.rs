@@ -1,7 +1,10 @@
 //! The gradient of a tile, from what was kept of it.
 
+use std::ops::Range;
+
 use super::element::Element;
-use super::rule::Rule;
+use super::kept::Kept;
+use super::recipe::Recipe;
 use super::simd::{STRIP, Simd, Store, Vector};
 use super::tile::Strip;
 use crate::logits::LogitsMut;
@@ -30,100 +33,110 @@ pub(super) struct Factors {
 impl Gradient<'_> {
     /// Writes the strips that need care: the one that holds the label, and the one that the row ends in.
     #[inline(always)]
-    pub(super) fn write_special<S: Simd, R: Rule>(&mut self, simd: S, kept: &[R::Kept]) {
-        let last = self.destination.len() / STRIP;
-        for index in [self.label.map(|(place, _)| place / STRIP), Some(last)].into_iter().flatten() {
-            if let Some(kept) = kept.get(index) {
-                self.write_one::<S, R>(simd, index, kept);
+    pub(super) fn write_special<S: Simd>(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) {
+        let Self { destination, factors, label, .. } = self;
+        let source = Source { recipe, kept, factors: *factors };
+        let ragged = destination.len() / STRIP;
+        for index in [label.map(|(place, _)| place / STRIP), Some(ragged)].into_iter().flatten() {
+            let label =
+                label.filter(|(place, _)| place / STRIP == index).map(|(place, weight)| (place % STRIP, weight));
+            match destination {
+                LogitsMut::F32(to) => source.write_one(simd, to, index, label),
+                LogitsMut::F16(to) => source.write_one(simd, to, index, label),
+                LogitsMut::Bf16(to) => source.write_one(simd, to, index, label),
             }
         }
     }
 
-    /// Writes any other strip; leaves those of [`write_special`](Self::write_special).
+    /// Writes the others of some strips.
     #[inline(always)]
-    pub(super) fn write<S: Simd, R: Rule>(&mut self, simd: S, index: usize, kept: &R::Kept) {
-        if self.label.is_some_and(|(place, _)| place / STRIP == index) {
-            return;
-        }
-        let (factors, store) = (self.factors, self.store);
-        match &mut self.destination {
-            LogitsMut::F32(to) => write_strip::<S, R, _>(simd, to, index, kept, factors, store),
-            LogitsMut::F16(to) => write_strip::<S, R, _>(simd, to, index, kept, factors, store),
-            LogitsMut::Bf16(to) => write_strip::<S, R, _>(simd, to, index, kept, factors, store),
+    pub(super) fn write<S: Simd>(&mut self, simd: S, recipe: Recipe, strips: Range<usize>, kept: &Kept<'_>) {
+        let Self { destination, factors, label, store } = self;
+        let source = Source { recipe, kept, factors: *factors };
+        let label = label.map(|(place, _)| place / STRIP);
+        match destination {
+            LogitsMut::F32(to) => source.write(simd, to, strips, label, *store),
+            LogitsMut::F16(to) => source.write(simd, to, strips, label, *store),
+            LogitsMut::Bf16(to) => source.write(simd, to, strips, label, *store),
         }
     }
 
     /// Writes all strips.
     #[inline(always)]
-    pub(super) fn write_all<S: Simd, R: Rule>(mut self, simd: S, kept: &[R::Kept]) {
-        self.write_special::<S, R>(simd, kept);
-        for (index, kept) in kept.iter().enumerate() {
-            self.write::<S, R>(simd, index, kept);
-        }
-    }
-
-    /// Writes one strip, whole or not, by way of a strip of its own.
-    #[inline(always)]
-    fn write_one<S: Simd, R: Rule>(&mut self, simd: S, index: usize, kept: &R::Kept) {
-        let mut values = [0.0; STRIP];
-        for part in 0..STRIP / S::V::LANES {
-            combined::<S, R>(simd, kept, self.factors, part).store(&mut values, part, Store::Cached);
-        }
-        if let Some((place, subtrahend)) = self.label.filter(|(place, _)| place / STRIP == index) {
-            values[place % STRIP] -= subtrahend;
-        }
-        match &mut self.destination {
-            LogitsMut::F32(to) => copy_strip(simd, &values, to, index),
-            LogitsMut::F16(to) => copy_strip(simd, &values, to, index),
-            LogitsMut::Bf16(to) => copy_strip(simd, &values, to, index),
-        }
+    pub(super) fn write_all<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) {
+        let strips = self.destination.len() / STRIP;
+        self.write_special(simd, recipe, kept);
+        self.write(simd, recipe, 0..strips, kept);
     }
 }
 
-#[inline(always)]
-fn write_strip<S: Simd, R: Rule, T: Element>(
-    simd: S,
-    to: &mut [T],
-    index: usize,
-    kept: &R::Kept,
+/// What the gradient of a tile is made of.
+struct Source<'k, 'a> {
+    recipe: Recipe,
+    kept: &'k Kept<'a>,
     factors: Factors,
-    store: Store,
-) {
-    if let Some(strip) = to.as_chunks_mut::<STRIP>().0.get_mut(index) {
-        for part in 0..STRIP / S::V::LANES {
-            T::store(combined::<S, R>(simd, kept, factors, part), strip, part, store);
+}
+
+impl Source<'_, '_> {
+    /// Writes whole strips, but for one.
+    #[inline(always)]
+    fn write<S: Simd, T: Element>(
+        &self,
+        simd: S,
+        to: &mut [T],
+        strips: Range<usize>,
+        except: Option<usize>,
+        store: Store,
+    ) {
+        let to = to.as_chunks_mut().0;
+        for index in strips.start..strips.end.min(to.len()) {
+            if except != Some(index) {
+                for part in 0..STRIP / S::V::LANES {
+                    T::store(self.vector(simd, index, part), &mut to[index], part, store);
+                }
+            }
         }
     }
-}
 
-/// Stores as much of a strip as there is room for.
-#[inline(always)]
-fn copy_strip<S: Simd, T: Element>(simd: S, values: &Strip, to: &mut [T], index: usize) {
-    let mut stored = [T::ZERO; STRIP];
-    for part in 0..STRIP / S::V::LANES {
-        T::store(simd.load(values, part), &mut stored, part, Store::Cached);
+    /// Writes as much of a strip as there is room for, by way of one of its own.
+    #[inline(always)]
+    fn write_one<S: Simd, T: Element>(&self, simd: S, to: &mut [T], index: usize, label: Option<(usize, f32)>) {
+        let Some(to) = to.chunks_mut(STRIP).nth(index) else { return };
+        let mut values: Strip = [0.0; STRIP];
+        for part in 0..STRIP / S::V::LANES {
+            self.vector(simd, index, part).store(&mut values, part, Store::Cached);
+        }
+        if let Some((place, subtrahend)) = label {
+            values[place] -= subtrahend;
+        }
+        let mut stored = [T::ZERO; STRIP];
+        for part in 0..STRIP / S::V::LANES {
+            T::store(simd.load(&values, part), &mut stored, part, Store::Cached);
+        }
+        to.copy_from_slice(&stored[..to.len()]);
     }
-    let to = &mut to[index * STRIP..];
-    let len = to.len().min(STRIP);
-    to[..len].copy_from_slice(&stored[..len]);
-}
 
-/// One vector of the gradient.
-#[inline(always)]
-fn combined<S: Simd, R: Rule>(simd: S, kept: &R::Kept, factors: Factors, part: usize) -> S::V {
-    let kept: &[Strip] = kept.as_ref();
-    let hard = simd.splat(factors.hard);
-    let first = simd.load(&kept[0], part);
-    if !R::SOFT {
-        return first * hard;
+    /// One vector of the gradient.
+    #[inline(always)]
+    fn vector<S: Simd>(&self, simd: S, strip: usize, part: usize) -> S::V {
+        let Self { recipe, kept, factors } = self;
+        let hard = simd.splat(factors.hard);
+        if *recipe == Recipe::Hard {
+            return simd.load(&kept.hard[strip], part) * hard;
+        }
+        let first = simd.load(&kept.student[strip], part);
+        let student = simd.splat(factors.student);
+        let student = match recipe {
+            Recipe::SameExponential => student + hard,
+            Recipe::Square => first.mul_add(hard, student),
+            Recipe::FourthPower => (first * first * first).mul_add(hard, student),
+            _ => student,
+        };
+        let teacher = simd.load(&kept.teacher[strip], part) * simd.splat(factors.teacher);
+        let soft = first.mul_add(student, teacher);
+        match recipe {
+            Recipe::OwnExponential => simd.load(&kept.hard[strip], part).mul_add(hard, soft),
+            _ => soft,
+        }
     }
-    let student = simd.splat(factors.student);
-    let student = match R::POWER {
-        1 => student + hard,
-        2 => first.mul_add(hard, student),
-        4 => (first * first * first).mul_add(hard, student),
-        _ => student,
-    };
-    let soft = first.mul_add(student, simd.load(&kept[1], part) * simd.splat(factors.teacher));
-    if R::HARD && R::POWER == 0 { simd.load(&kept[2], part).mul_add(hard, soft) } else { soft }
 }

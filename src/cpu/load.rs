@@ -4,26 +4,17 @@
 //! a tile that holds others (masked entries, NaN, infinities) is cleaned, number by number; the loops over exponentials
 //! know nothing of them.
 
+use std::ops::Range;
+
 use super::element::Element;
 use super::simd::{STRIP, Simd, Store, Vector};
 use super::tile::{Strip, TILE};
 use crate::logits::Logits;
 use crate::row_stats::{MASKED, is_masked};
 
-/// Room for one tile.
-pub(super) struct TileBuffer(Box<[Strip]>);
-
-impl Default for TileBuffer {
-    fn default() -> Self {
-        Self(vec![[0.0; STRIP]; TILE / STRIP].into_boxed_slice())
-    }
-}
-
-impl TileBuffer {
-    pub(super) fn strips(&mut self) -> &mut [Strip] {
-        &mut self.0
-    }
-}
+/// Room for one tile, from its first use on.
+#[derive(Default)]
+pub(super) struct TileBuffer(Vec<Strip>);
 
 /// One tile of one matrix.
 #[derive(Debug, Clone, Copy)]
@@ -36,30 +27,34 @@ pub(super) struct Loaded<'a> {
     pub(super) nonfinite: bool,
     /// Whether one of the logits may be masked.
     pub(super) masked: bool,
+    /// What lies behind the logits.
+    pub(super) behind: Behind,
 }
 
 impl<'a> Loaded<'a> {
     /// Loads at most [`TILE`] logits: in place where they are whole strips of ordinary `f32` numbers, else to the buffer.
     #[inline(always)]
     pub(super) fn new<S: Simd>(simd: S, logits: Logits<'a>, buffer: &'a mut TileBuffer) -> Self {
+        let behind = Behind::new(logits);
         match logits {
             Logits::F32(slice) => {
                 if let (strips, []) = slice.as_chunks() {
                     let scan = scan(simd, strips, |_, _, _| ());
                     if scan.ordinary {
-                        return Self { strips, largest: scan.largest, nonfinite: false, masked: false };
+                        return Self { strips, largest: scan.largest, nonfinite: false, masked: false, behind };
                     }
                 }
-                Self::copied(simd, slice, buffer)
+                Self::copied(simd, slice, buffer, behind)
             }
-            Logits::F16(slice) => Self::copied(simd, slice, buffer),
-            Logits::Bf16(slice) => Self::copied(simd, slice, buffer),
+            Logits::F16(slice) => Self::copied(simd, slice, buffer, behind),
+            Logits::Bf16(slice) => Self::copied(simd, slice, buffer, behind),
         }
     }
 
     #[inline(always)]
-    fn copied<S: Simd, T: Element>(simd: S, logits: &[T], buffer: &'a mut TileBuffer) -> Self {
+    fn copied<S: Simd, T: Element>(simd: S, logits: &[T], buffer: &'a mut TileBuffer, behind: Behind) -> Self {
         let (strips, rest) = logits.as_chunks();
+        buffer.0.resize(TILE / STRIP, [0.0; STRIP]);
         let to = &mut buffer.0[..logits.len().div_ceil(STRIP)];
         let mut scanned = scan(simd, strips, |index, part, vector| vector.store(&mut to[index], part, Store::Cached));
         if let (Some(last), [first, ..]) = (to.get_mut(strips.len()), rest) {
@@ -72,9 +67,9 @@ impl<'a> Loaded<'a> {
             scanned.ordinary &= part.ordinary;
         }
         if scanned.ordinary {
-            return Self { strips: to, largest: scanned.largest, nonfinite: false, masked: false };
+            return Self { strips: to, largest: scanned.largest, nonfinite: false, masked: false, behind };
         }
-        clean(to)
+        clean(to, behind)
     }
 }
 
@@ -86,8 +81,8 @@ pub(super) struct Behind {
 }
 
 impl Behind {
-    pub(super) fn new(tile: Logits<'_>) -> Self {
-        let start = match tile {
+    fn new(tile: Logits<'_>) -> Self {
+        let start: *const u8 = match tile {
             Logits::F32(slice) => slice.as_ptr_range().end.cast(),
             Logits::F16(slice) => slice.as_ptr_range().end.cast(),
             Logits::Bf16(slice) => slice.as_ptr_range().end.cast(),
@@ -95,12 +90,15 @@ impl Behind {
         Self { start, strip_bytes: tile.dtype().size() * STRIP }
     }
 
-    /// Asks for the cache lines of one strip: two, of which 16-bit logits need the first. There may be no such memory.
+    /// Asks for the cache lines of strips. There may be no such memory.
     #[inline(always)]
-    pub(super) fn prefetch<S: Simd>(self, simd: S, index: usize) {
-        let strip = self.start.wrapping_add(index * self.strip_bytes);
-        simd.prefetch(strip);
-        simd.prefetch(strip.wrapping_add(64));
+    pub(super) fn prefetch<S: Simd>(self, simd: S, strips: Range<usize>) {
+        let mut strip = self.start.wrapping_add(strips.start * self.strip_bytes);
+        for _ in strips {
+            simd.prefetch(strip);
+            simd.prefetch(strip.wrapping_add(64));
+            strip = strip.wrapping_add(self.strip_bytes);
+        }
     }
 }
 
@@ -130,7 +128,7 @@ fn scan<S: Simd, T: Element>(simd: S, strips: &[[T; STRIP]], mut each: impl FnMu
 /// Replaces NaN and +∞ by 0 and what is below [`MASKED`] by that.
 #[cold]
 #[inline(never)]
-fn clean(strips: &mut [Strip]) -> Loaded<'_> {
+fn clean(strips: &mut [Strip], behind: Behind) -> Loaded<'_> {
     let (mut largest, mut nonfinite) = (MASKED, false);
     for logit in strips.as_flattened_mut() {
         let bad = logit.is_nan() || *logit == f32::INFINITY;
@@ -138,7 +136,7 @@ fn clean(strips: &mut [Strip]) -> Loaded<'_> {
         nonfinite |= bad;
         largest = largest.max(*logit);
     }
-    Loaded { strips, largest, nonfinite, masked: true }
+    Loaded { strips, largest, nonfinite, masked: true, behind }
 }
 
 /// Whether the student is masked somewhere where the teacher is not.

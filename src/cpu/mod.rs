@@ -63,10 +63,11 @@ mod element;
 pub mod floor;
 mod gradient;
 mod instructions;
+mod kept;
 mod load;
 mod options;
+mod recipe;
 mod row;
-mod rule;
 mod simd;
 #[cfg(test)]
 mod tests;
@@ -241,7 +242,7 @@ impl Options {
             instructions: Detected::new(wanted).ok_or_else(|| unavailable(wanted.name()))?,
             store: self.store(checked, gradient),
             vocab: checked.vocab,
-            min_tiles: if rows_suffice { usize::MAX } else { ELEMENTS_PER_THREAD / TILE },
+            tiles_of_a_thread: if rows_suffice { usize::MAX } else { ELEMENTS_PER_THREAD / TILE },
         })
     }
 
@@ -286,7 +287,7 @@ fn evaluate<'a, Student: Sync>(
 
 /// Consecutive rows: shared among threads where there are enough, else one after another, whose tiles threads share.
 fn evaluate_block(settings: &Settings, rows: Vec<Row<'_>>) -> Vec<RowOutcome> {
-    if settings.min_tiles < usize::MAX {
+    if settings.tiles_of_a_thread < usize::MAX {
         return rows.into_iter().fold(Sweep::new(settings), Sweep::row).finish();
     }
     let min_rows = (ELEMENTS_PER_THREAD / settings.vocab).max(1);

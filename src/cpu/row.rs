@@ -8,8 +8,9 @@ use rayon::prelude::*;
 
 use super::gradient::{Factors, Gradient};
 use super::instructions::{Detected, Task};
-use super::load::{Behind, Loaded, TileBuffer};
-use super::rule::{Recipe, Rule, with_rule};
+use super::kept::Kept;
+use super::load::{Loaded, TileBuffer};
+use super::recipe::{Recipe, by_recipe};
 use super::simd::{STRIP, Simd, Store};
 use super::tile::{self, Form, Pair, Strip, Summary, TILE};
 use crate::batch::RowRole;
@@ -27,8 +28,8 @@ pub(super) struct Settings {
     pub(super) instructions: Detected,
     pub(super) store: Store,
     pub(super) vocab: usize,
-    /// The fewest tiles of a row that are given to a thread of their own.
-    pub(super) min_tiles: usize,
+    /// The tiles of a row that are one thread's, one after another.
+    pub(super) tiles_of_a_thread: usize,
 }
 
 /// Student logits to read and gradient entries to write, of the same columns of one row.
@@ -142,28 +143,20 @@ impl<'a, 's> Sweep<'a, 's> {
         let visits: Vec<Visit<'_>> = (0..tiles)
             .map(|index| {
                 let (start, end) = (index * TILE, settings.vocab.min((index + 1) * TILE));
-                let kept = kept.next();
                 let next = next.map(|(row, _)| {
                     let student = row.columns.student();
                     let teacher = row.teacher.unwrap_or(student);
-
                     [student, teacher].map(|logits| logits.slice(start, end))
                 });
-                Visit {
-                    kept,
-                    next,
-                    previous: gradients.as_mut().and_then(Iterator::next),
-                    recipe,
-                    temperature: settings.temperature,
-                }
+                Visit { kept: kept.next(), next, previous: gradients.as_mut().and_then(Iterator::next) }
             })
             .collect();
-        visits
+        let summaries: Vec<Vec<Summary>> = visits
             .into_par_iter()
-            .with_min_len(settings.min_tiles)
-            .map_init(Buffers::default, |buffers, visit| settings.instructions.run(WithBuffers { visit, buffers }))
-            .flatten_iter()
-            .collect()
+            .chunks(settings.tiles_of_a_thread.min(tiles))
+            .map(|visits| settings.instructions.run(Visits { visits, recipe, temperature: settings.temperature }))
+            .collect();
+        summaries.concat()
     }
 }
 
@@ -174,21 +167,44 @@ struct Visit<'v> {
     /// Student and teacher.
     next: Option<[Logits<'v>; 2]>,
     previous: Option<Gradient<'v>>,
+}
+
+/// What one thread does in a pass.
+struct Visits<'v> {
+    visits: Vec<Visit<'v>>,
     recipe: Recipe,
     temperature: Temperature,
 }
 
-struct WithBuffers<'v, 'b> {
-    visit: Visit<'v>,
-    buffers: &'b mut Buffers,
-}
+impl Task for Visits<'_> {
+    type Output = Vec<Summary>;
 
-/// Room for what is kept of one tile.
-struct Kept(Box<[Strip]>);
-
-impl Default for Kept {
-    fn default() -> Self {
-        Self(vec![[0.0; STRIP]; 3 * TILE / STRIP].into_boxed_slice())
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Vec<Summary> {
+        let Self { visits, recipe, temperature } = self;
+        let mut buffers = Buffers::default();
+        let mut summaries = Vec::with_capacity(visits.len());
+        for Visit { kept, next, previous } in visits {
+            let memory = kept.unwrap_or_else(|| {
+                buffers.kept.resize(TILE / STRIP * recipe.kept(), [0.0; STRIP]);
+                &mut buffers.kept
+            });
+            let mut kept = Kept::new(recipe, memory);
+            let Some([student, teacher]) = next else {
+                if let Some(previous) = previous {
+                    by_recipe!(recipe, recipe => previous.write_all(simd, recipe, &kept));
+                }
+                continue;
+            };
+            let student = Loaded::new(simd, student, &mut buffers.student);
+            let teacher = if recipe.has_soft() { Loaded::new(simd, teacher, &mut buffers.teacher) } else { student };
+            let pair = Pair { student, teacher };
+            summaries
+                .push(by_recipe!(recipe, recipe => tile::begin(simd, recipe, temperature, pair, &mut kept, previous)));
+        }
+        // Whoever learns that the row is done may read the gradient.
+        simd.fence();
+        summaries
     }
 }
 
@@ -197,40 +213,8 @@ impl Default for Kept {
 struct Buffers {
     student: TileBuffer,
     teacher: TileBuffer,
-    distances: TileBuffer,
-    kept: Kept,
-}
-
-impl Task for WithBuffers<'_, '_> {
-    type Output = Option<Summary>;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Option<Summary> {
-        let Self { visit: Visit { kept, next, previous, recipe, temperature }, buffers } = self;
-        let summary = match (kept, next, previous) {
-            (Some(kept), None, Some(previous)) => {
-                with_rule!(recipe, R => previous.write_all::<S, R>(simd, R::kept(kept)));
-                None
-            }
-            (_, None, _) => None,
-            (kept, Some([student, teacher]), previous) => {
-                let strips = student.len().div_ceil(STRIP);
-                let behind = [student, teacher].map(Behind::new);
-                let student = Loaded::new(simd, student, &mut buffers.student);
-                let teacher =
-                    if recipe.has_soft() { Loaded::new(simd, teacher, &mut buffers.teacher) } else { student };
-                let pair = Pair { student, teacher, behind };
-                let kept = kept.unwrap_or(&mut buffers.kept.0);
-                let distances = buffers.distances.strips();
-                Some(
-                    with_rule!(recipe, R => tile::begin::<S, R>(simd, pair, temperature, &mut R::kept(kept)[..strips], distances, previous)),
-                )
-            }
-        };
-        // Whoever learns that the row is done may read the gradient.
-        simd.fence();
-        summary
-    }
+    /// Room for what is kept of one tile, where nobody asks for it again.
+    kept: Vec<Strip>,
 }
 
 impl Waiting<'_> {

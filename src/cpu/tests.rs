@@ -1,13 +1,16 @@
 //! The pieces of the loops by themselves, with every set of instructions that this processor has.
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 
 use super::element::Element;
 use super::gradient::{Factors, Gradient};
 use super::instructions::{Detected, Instructions, Task};
-use super::load::{Behind, Loaded, TileBuffer};
-use super::rule::{FourthPower, Hard, OwnExponential, Rule, SameExponential, Soft, Square};
-use super::simd::{STRIP, Simd, Store, Vector, exp2, phi_over_y};
+use super::kept::Kept;
+use super::load::{Loaded, TileBuffer};
+use super::recipe::Recipe;
+use super::simd::{STRIP, Simd, Store, Vector, exp2, phi_over_square};
 use super::tile::{Form, Pair, Strip, Summary, TILE, begin};
 use crate::logits::{Logits, LogitsMut};
 use crate::row_stats::{MASKED, RowFlags, RowStats, Temperature};
@@ -45,12 +48,12 @@ impl OfVectors for Exp2 {
     }
 }
 
-struct PhiOverY;
+struct PhiOverSquare;
 
-impl OfVectors for PhiOverY {
+impl OfVectors for PhiOverSquare {
     #[inline(always)]
     fn of<S: Simd>(&self, simd: S, x: S::V) -> S::V {
-        phi_over_y(simd, x)
+        phi_over_square(simd, x)
     }
 }
 
@@ -75,11 +78,11 @@ fn exp2_is_accurate_and_exact_at_its_ends() {
 }
 
 #[test]
-fn phi_over_y_is_accurate() {
+fn phi_over_square_is_accurate() {
     for set in available() {
         let y: Strip = std::array::from_fn(|index| (index as f32 - 15.5) / 32.0);
-        for (y, got) in y.into_iter().zip(set.run(Map(y, PhiOverY))) {
-            let exact = (f64::from(y).exp_m1() - f64::from(y)) / f64::from(y);
+        for (y, got) in y.into_iter().zip(set.run(Map(y, PhiOverSquare))) {
+            let exact = (f64::from(y).exp_m1() - f64::from(y)) / f64::from(y * y);
             assert!((f64::from(got) / exact - 1.0).abs() < 3e-7, "{set:?}: {y} {got:e} {exact:e}");
         }
     }
@@ -169,10 +172,13 @@ impl Task for Load<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Self::Output {
         let mut buffer = TileBuffer::default();
-        let room = buffer.strips().as_ptr();
+        let Range { start, end } = match self.0 {
+            Logits::F32(slice) => slice.as_ptr_range(),
+            _ => std::ptr::null()..std::ptr::null(),
+        };
         let loaded = Loaded::new(simd, self.0, &mut buffer);
         let flat = loaded.strips.as_flattened().to_vec();
-        (flat, loaded.largest, loaded.nonfinite, loaded.masked, loaded.strips.as_ptr() != room)
+        (flat, loaded.largest, loaded.nonfinite, loaded.masked, (start..end).contains(&loaded.strips.as_ptr().cast()))
     }
 }
 
@@ -216,32 +222,32 @@ fn what_is_no_ordinary_number_is_found_wherever_it_is() {
 }
 
 /// Begins a tile as if it were a row, and writes its gradient with the factors that `factors` makes of it.
-struct Whole<'a, R> {
+struct Whole<'a> {
     student: &'a [f32],
     teacher: &'a [f32],
+    recipe: Recipe,
     temperature: Temperature,
     factors: fn(&Summary, Temperature) -> Factors,
-    rule: std::marker::PhantomData<R>,
 }
 
-impl<R: Rule> Task for Whole<'_, R> {
+impl Task for Whole<'_> {
     type Output = (Summary, Vec<f32>);
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Self::Output {
-        let mut buffers = [(); 3].map(|()| TileBuffer::default());
-        let [student_buffer, teacher_buffer, distances] = &mut buffers;
+        let mut buffers = [(); 2].map(|()| TileBuffer::default());
+        let [student_buffer, teacher_buffer] = &mut buffers;
         let [student, teacher] = [self.student, self.teacher].map(Logits::F32);
-        let behind = [student, teacher].map(Behind::new);
         let student = Loaded::new(simd, student, student_buffer);
-        let pair = Pair { student, teacher: Loaded::new(simd, teacher, teacher_buffer), behind };
-        let mut scratch = vec![[f32::NAN; STRIP]; 3 * TILE / STRIP];
-        let kept = &mut R::kept(&mut scratch)[..student.strips.len()];
-        let summary = begin::<S, R>(simd, pair, self.temperature, kept, distances.strips(), None);
+        let pair = Pair { student, teacher: Loaded::new(simd, teacher, teacher_buffer) };
+        let mut memory = vec![[f32::NAN; STRIP]; student.strips.len() * self.recipe.kept()];
+        let mut kept = Kept::new(self.recipe, &mut memory);
+        let summary = begin(simd, self.recipe, self.temperature, pair, &mut kept, None);
         let mut gradient = vec![f32::NAN; self.student.len()];
         let factors = (self.factors)(&summary, self.temperature);
         let destination = LogitsMut::F32(&mut gradient);
-        Gradient { destination, factors, label: None, store: Store::Streaming }.write_all::<S, R>(simd, kept);
+        let destination = Gradient { destination, factors, label: None, store: Store::Streaming };
+        destination.write_all(simd, self.recipe, &kept);
         (summary, gradient)
     }
 }
@@ -273,22 +279,22 @@ fn near(got: f32, want: f32) -> bool {
 }
 
 /// Holds a tile to its elements, taken one by one.
-fn check_tile<R: Rule>(student: &[f32], teacher: &[f32], temperature: f64, form: Form) {
+fn check_tile(recipe: Recipe, student: &[f32], teacher: &[f32], temperature: f64, form: Form) {
     let temperature = Temperature::new(temperature);
     let want = stats(student, teacher, temperature);
     let normalizer = want.finish(temperature);
     for set in available() {
-        let task = Whole { student, teacher, temperature, factors, rule: std::marker::PhantomData::<R> };
+        let task = Whole { student, teacher, recipe, temperature, factors };
         let (summary, gradient) = set.run(task);
         let got = summary.stats;
         assert_eq!(got.student_max, want.student_max, "{set:?}");
-        assert_eq!(got.flags, if R::SOFT { want.flags } else { RowFlags::default() }, "{set:?}");
+        assert_eq!(got.flags, if recipe.has_soft() { want.flags } else { RowFlags::default() }, "{set:?}");
         let mut divergence = 0.0;
         for (j, &got) in gradient.iter().enumerate() {
             let element = normalizer.soft_element(student[j], teacher[j]);
             divergence += f64::from(element.divergence);
-            let hard = if R::HARD { HARD * normalizer.hard_element(student[j]) } else { 0.0 };
-            let soft = if R::SOFT { SOFT * element.difference } else { 0.0 };
+            let hard = if recipe.has_hard() { HARD * normalizer.hard_element(student[j]) } else { 0.0 };
+            let soft = if recipe.has_soft() { SOFT * element.difference } else { 0.0 };
             // The second part of the contract's bound; depths multiply what exponentials round.
             let [s, t] = [want.student_max - student[j], want.teacher_max - teacher[j]];
             let depth = s.max(t);
@@ -298,8 +304,8 @@ fn check_tile<R: Rule>(student: &[f32], teacher: &[f32], temperature: f64, form:
             let bound = 1e-6 * (hard * deep(s) + SOFT * p.max(q) * deep(depth * temperature.reciprocal));
             assert!((got - (hard + soft)).abs() <= bound, "{set:?} {j}: {got} {} {bound:e}", hard + soft);
         }
-        assert!(!R::HARD || near(got.student_sum, want.student_sum), "{set:?}: {got:?} {want:?}");
-        if R::SOFT {
+        assert!(!recipe.has_hard() || near(got.student_sum, want.student_sum), "{set:?}: {got:?} {want:?}");
+        if recipe.has_soft() {
             assert_eq!(summary.form, form, "{set:?}");
             assert_eq!(got.teacher_max, want.teacher_max, "{set:?}");
             assert!(near(got.student_tempered_sum, want.student_tempered_sum), "{set:?}: {got:?} {want:?}");
@@ -319,12 +325,12 @@ fn a_tile_is_its_elements_taken_one_by_one() {
             let teacher: Vec<f32> = row(530, f32::MIN).collect();
             let close: Vec<f32> = student.iter().enumerate().map(|(j, s)| s + logit(j, 71) / 100.0).collect();
             for (teacher, form) in [(&teacher, Form::Exponential), (&close, Form::Difference)] {
-                check_tile::<Hard>(&student, teacher, 3.0, form);
-                check_tile::<Soft>(&student, teacher, 3.0, form);
-                check_tile::<SameExponential>(&student, teacher, 1.0, form);
-                check_tile::<Square>(&student, teacher, 2.0, form);
-                check_tile::<FourthPower>(&student, teacher, 4.0, form);
-                check_tile::<OwnExponential>(&student, teacher, 3.0, form);
+                check_tile(Recipe::Hard, &student, teacher, 3.0, form);
+                check_tile(Recipe::Soft, &student, teacher, 3.0, form);
+                check_tile(Recipe::SameExponential, &student, teacher, 1.0, form);
+                check_tile(Recipe::Square, &student, teacher, 2.0, form);
+                check_tile(Recipe::FourthPower, &student, teacher, 4.0, form);
+                check_tile(Recipe::OwnExponential, &student, teacher, 3.0, form);
             }
         }
     }

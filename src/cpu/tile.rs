@@ -1,36 +1,40 @@
 //! The loops over logits, on tiles of a row: the only code whose speed matters.
 //!
-//! A tile is at most [`TILE`] elements of a row. [`begin`] visits it three times, in the first-level cache: [`load`](super::load)
-//! finds the maxima, [`exponentials`] takes `e^((s - m_s) / T)`, `e^((t - m_t) / T)` and `e^(s - m_s)` relative to them, keeps them
-//! and adds them up, and [`divergence`] compares the two distributions *within the tile*, as if it were the row. [`row`](super::row)
-//! joins the tiles. What is kept is all that the gradient needs, two or three numbers per element: see [`Gradient`].
-//!
-//! The gradient of one row is written while the exponentials of the next are taken ([`exponentials`] does both, strip by
-//! strip), since one waits for memory and the other for arithmetic, and since the kept numbers of the one are in the
-//! cache lines that those of the other go to.
+//! A tile is at most [`TILE`] elements of a row. [`begin`] goes over it in the caches: [`load`](super::load) finds the maxima,
+//! [`exponentials`] takes `e^((s - m_s) / T)`, `e^((t - m_t) / T)` and `e^(s - m_s)` relative to them, keeps them and adds them up,
+//! and [`divergence`] compares the two distributions *within the tile*, as if it were the row. [`row`](super::row) joins the
+//! tiles. What is kept is all that the gradient needs, one to three numbers per element: see [`Kept`].
 //!
 //! | loop | reads | writes | exponentials per element |
 //! |---|---|---|---|
-//! | `load` | student, teacher | 16-bit logits widened, in the L1 cache | 0 |
-//! | `exponentials` | the same from L1; what is kept of the row before | what is kept of this row; `s - t` in L1; gradient of the row before | 2 at T = 1, 2, 4, where the third is a power, else 3; 2 of the soft term alone, 1 of the hard |
-//! | `divergence` | `s - t` and what is kept, from L1 | – | 0 |
-//! | `differences`, of tiles that nearly agree | the same | what is kept | 0 |
+//! | `load`, of each matrix | logits | 16-bit logits widened, in the L1 cache | 0 |
+//! | `exponentials`, of each kind | the same logits, from L1 | one kept number | 1 |
+//! | `divergence` | logits and what is kept, from L1 | – | 0 |
+//! | `differences`, of tiles that nearly agree | the same | one kept number | 0 |
+//! | [`Gradient::write`](super::gradient::Gradient::write), a row later | what is kept | the gradient | 0 |
+//!
+//! Each loop does one thing, so that its constants and sums stay in registers, of which AVX2 has sixteen: one loop for both
+//! matrices and the last row's gradient took twice the time. What waits for memory is instead asked for in time: the
+//! exponentials of one tile prefetch the logits of the next.
 //!
 //! No lane of an accumulator takes more than [`RUN`]` · `[`STRIP`]` / 8 = 128` addends before all are added pairwise: longer
 //! running sums in `f32` lose digits (DESIGN §2).
 
+use std::ops::Range;
+
 use super::gradient::Gradient;
-use super::load::{Behind, Loaded, masked_apart};
-use super::rule::Rule;
-use super::simd::{STRIP, Simd, Store, Vector, exp2, phi_over_y};
+use super::kept::Kept;
+use super::load::{Loaded, masked_apart};
+use super::recipe::Recipe;
+use super::simd::{STRIP, Simd, Vector, exp2, phi_over_square};
 use crate::math::LOG2_E;
 use crate::row_stats::{MASKED, Normalizer, RowFlags, RowStats, Temperature};
 
-/// Elements of a tile: student, teacher, their distances and what is kept of them stay in a first-level cache of 32 KiB.
+/// Elements of a tile: student, teacher and what is kept of them stay in a first-level cache of 32 KiB.
 pub(super) const TILE: usize = 1024;
 
-/// Strips whose sums run on in the lanes of one vector: 1024 elements, hence at most 128 addends to a lane.
-const RUN: usize = 1024 / STRIP;
+/// Strips that a loop goes over before the next loop has its turn: 256 elements.
+pub(super) const BLOCK: usize = 8;
 
 /// Consecutive elements of a row.
 pub(super) type Strip = [f32; STRIP];
@@ -40,8 +44,6 @@ pub(super) type Strip = [f32; STRIP];
 pub(super) struct Pair<'a> {
     pub(super) student: Loaded<'a>,
     pub(super) teacher: Loaded<'a>,
-    /// What lies behind the student's and the teacher's logits.
-    pub(super) behind: [Behind; 2],
 }
 
 /// What is kept beside `e^((s - m_s) / T)` of each element of a tile, so that the gradient keeps its digits.
@@ -67,137 +69,140 @@ pub(super) struct Summary {
 /// First pass over a tile: what it adds to its row, and in `kept` what its gradient will be made of. Meanwhile writes the
 /// gradient of `previous`, which `kept` was filled for before.
 #[inline(always)]
-pub(super) fn begin<S: Simd, R: Rule>(
+pub(super) fn begin<S: Simd>(
     simd: S,
-    pair: Pair<'_>,
+    recipe: Recipe,
     temperature: Temperature,
-    kept: &mut [R::Kept],
-    distances: &mut [Strip],
+    pair: Pair<'_>,
+    kept: &mut Kept<'_>,
     previous: Option<Gradient<'_>>,
 ) -> Summary {
-    let Pair { student, teacher, .. } = pair;
-    let sums = exponentials::<S, R>(simd, pair, temperature, kept, distances, previous);
-    let infinite_soft = R::SOFT && student.masked && masked_apart(student, teacher);
-    let stats = RowStats {
-        student_max: student.largest,
-        student_sum: sums.hard,
-        student_tempered_sum: sums.student,
-        teacher_max: if R::SOFT { teacher.largest } else { MASKED },
-        teacher_tempered_sum: sums.teacher,
-        flags: RowFlags::NONFINITE
-            .when(student.nonfinite || (R::SOFT && teacher.nonfinite))
-            .or(RowFlags::INFINITE_SOFT.when(infinite_soft)),
-    };
-    if !R::SOFT {
+    let mut stats = statistics(simd, recipe, temperature, pair, kept, previous);
+    if !recipe.has_soft() {
         return Summary { stats, divergence: 0.0, log_ratio: 0.0, form: Form::Exponential };
     }
+    let infinite_soft = pair.student.masked && masked_apart(pair.student, pair.teacher);
+    stats.flags = stats.flags.or(RowFlags::INFINITE_SOFT.when(infinite_soft));
     let normalizer = stats.finish(temperature);
-    let (divergence, all_near) = divergence::<S, R>(simd, pair, &normalizer, kept, distances);
+    let (divergence, all_near) = divergence(simd, pair, &normalizer, kept);
     if all_near {
-        differences::<S, R>(simd, &normalizer, kept, distances);
+        differences(simd, pair, &normalizer, kept);
     }
     let form = if all_near { Form::Difference } else { Form::Exponential };
     Summary { stats, divergence, log_ratio: normalizer.log_ratio, form }
 }
 
-/// `Z1`, `Za` and `Zb` of a tile.
-struct Sums {
-    hard: f32,
-    student: f32,
-    teacher: f32,
+/// The exponentials that the recipe asks for, and their sums, block by block behind the last row's gradient.
+#[inline(always)]
+fn statistics<S: Simd>(
+    simd: S,
+    recipe: Recipe,
+    temperature: Temperature,
+    Pair { student, teacher }: Pair<'_>,
+    kept: &mut Kept<'_>,
+    mut previous: Option<Gradient<'_>>,
+) -> RowStats {
+    if let Some(previous) = &mut previous {
+        previous.write_special(simd, recipe, kept);
+    }
+    let mut of_student = Exponentials::new(simd, student, temperature.exponent_scale);
+    let mut of_teacher = Exponentials::new(simd, teacher, temperature.exponent_scale);
+    let mut of_hard = Exponentials::new(simd, student, LOG2_E);
+    let strips = student.strips.len();
+    for start in (0..strips).step_by(BLOCK) {
+        let block = start..strips.min(start + BLOCK);
+        if let Some(previous) = &mut previous {
+            previous.write(simd, recipe, block.clone(), kept);
+        }
+        student.behind.prefetch(simd, block.clone());
+        if recipe.has_soft() {
+            teacher.behind.prefetch(simd, block.clone());
+            match recipe {
+                Recipe::Square => of_student.take::<S, 2>(simd, block.clone(), kept.student),
+                Recipe::FourthPower => of_student.take::<S, 4>(simd, block.clone(), kept.student),
+                _ => of_student.take::<S, 1>(simd, block.clone(), kept.student),
+            }
+            of_teacher.take::<S, 1>(simd, block.clone(), kept.teacher);
+        }
+        if recipe.has_own_exponential() {
+            of_hard.take::<S, 1>(simd, block, kept.hard);
+        }
+    }
+    RowStats {
+        student_max: student.largest,
+        student_sum: match recipe {
+            Recipe::Hard | Recipe::OwnExponential => of_hard.sum,
+            Recipe::SameExponential => of_student.sum,
+            _ => of_student.power_sum,
+        }
+        .sum(),
+        student_tempered_sum: of_student.sum.sum(),
+        teacher_max: if recipe.has_soft() { teacher.largest } else { MASKED },
+        teacher_tempered_sum: of_teacher.sum.sum(),
+        flags: RowFlags::NONFINITE.when(student.nonfinite || (recipe.has_soft() && teacher.nonfinite)),
+    }
 }
 
-#[inline(always)]
-fn exponentials<S: Simd, R: Rule>(
-    simd: S,
-    Pair { student, teacher, behind }: Pair<'_>,
-    temperature: Temperature,
-    kept: &mut [R::Kept],
-    distances: &mut [Strip],
-    mut previous: Option<Gradient<'_>>,
-) -> Sums {
-    if let Some(previous) = &mut previous {
-        previous.write_special::<S, R>(simd, kept);
+/// Exponentials relative to the largest logit of a tile, and their sums so far.
+struct Exponentials<'a, V> {
+    logits: Loaded<'a>,
+    scale: f32,
+    sum: V,
+    /// The sum of a power of each.
+    power_sum: V,
+}
+
+impl<'a, V: Vector> Exponentials<'a, V> {
+    #[inline(always)]
+    fn new<S: Simd<V = V>>(simd: S, logits: Loaded<'a>, scale: f32) -> Self {
+        Self { logits, scale, sum: simd.splat(0.0), power_sum: simd.splat(0.0) }
     }
-    let mut sums = Sums { hard: 0.0, student: 0.0, teacher: 0.0 };
-    let strips = student.strips.len();
-    for start in (0..strips).step_by(RUN) {
-        let zero = simd.splat(0.0);
-        let [mut hard_sum, mut student_sum, mut teacher_sum] = [zero; 3];
-        for index in start..strips.min(start + RUN) {
-            let (s, t, kept) = (&student.strips[index], &teacher.strips[index], &mut kept[index]);
-            if let Some(previous) = &mut previous {
-                previous.write::<S, R>(simd, index, kept);
-            }
-            behind[0].prefetch(simd, index);
-            let kept: &mut [Strip] = kept.as_mut();
-            for part in 0..STRIP / S::V::LANES {
-                let s = simd.load(s, part) - simd.splat(student.largest);
-                if R::SOFT {
-                    let t = simd.load(t, part) - simd.splat(teacher.largest);
-                    (s - t).store(&mut distances[index], part, Store::Cached);
-                    let student = exp2(simd, s, temperature.exponent_scale);
-                    student.store(&mut kept[0], part, Store::Cached);
-                    student_sum = student_sum + student;
-                    match R::POWER {
-                        2 => hard_sum = student.mul_add(student, hard_sum),
-                        4 => hard_sum = (student * student).mul_add(student * student, hard_sum),
-                        _ => (),
-                    }
-                    let teacher = exp2(simd, t, temperature.exponent_scale);
-                    teacher.store(&mut kept[1], part, Store::Cached);
-                    teacher_sum = teacher_sum + teacher;
-                }
-                if R::HARD && R::POWER == 0 {
-                    let hard = exp2(simd, s, LOG2_E);
-                    hard.store(&mut kept[if R::SOFT { 2 } else { 0 }], part, Store::Cached);
-                    hard_sum = hard_sum + hard;
-                }
+
+    /// Takes and keeps those of a block, and adds them up, and, if `POWER` is 2 or 4, that power of each.
+    #[inline(always)]
+    fn take<S: Simd<V = V>, const POWER: u32>(&mut self, simd: S, block: Range<usize>, kept: &mut [Strip]) {
+        let Self { logits, scale, mut sum, mut power_sum } = *self;
+        let largest = simd.splat(logits.largest);
+        let kept = S::vectors_mut(&mut kept[block.clone()]);
+        for (logits, kept) in S::vectors(&logits.strips[block]).iter().zip(kept) {
+            let exponential = exp2(simd, simd.vector(logits) - largest, scale);
+            exponential.store_lanes(kept);
+            sum = sum + exponential;
+            match POWER {
+                2 => power_sum = exponential.mul_add(exponential, power_sum),
+                4 => power_sum = (exponential * exponential).mul_add(exponential * exponential, power_sum),
+                _ => (),
             }
         }
-        sums.hard += if R::POWER == 1 { student_sum } else { hard_sum }.sum();
-        sums.student += student_sum.sum();
-        sums.teacher += teacher_sum.sum();
+        (self.sum, self.power_sum) = (sum, power_sum);
     }
-    sums
 }
 
 /// The divergence over `T²`, and whether every element's `|y|` is below ½.
 #[inline(always)]
-fn divergence<S: Simd, R: Rule>(
-    simd: S,
-    pair: Pair<'_>,
-    normalizer: &Normalizer,
-    kept: &[R::Kept],
-    distances: &[Strip],
-) -> (f32, bool) {
-    let half = simd.splat(0.5);
-    let reciprocal = simd.splat(normalizer.temperature.reciprocal);
-    let log_ratio = simd.splat(normalizer.log_ratio);
+fn divergence<S: Simd>(simd: S, pair: Pair<'_>, normalizer: &Normalizer, kept: &Kept<'_>) -> (f32, bool) {
+    let quarter = simd.splat(0.25);
+    let log_odds = LogOdds::new(simd, pair, normalizer);
     // Everything in units of the teacher's factor, by which the sum is multiplied at last.
     let ratio = simd.splat(normalizer.student_tempered_factor / normalizer.teacher_tempered_factor);
-    let (mut sum, mut widest) = (0.0, simd.splat(0.0));
-    for start in (0..kept.len()).step_by(RUN) {
-        let mut run = simd.splat(0.0);
-        for index in start..kept.len().min(start + RUN) {
-            pair.behind[1].prefetch(simd, index);
-            let kept: &[Strip] = kept[index].as_ref();
-            for part in 0..STRIP / S::V::LANES {
-                let y = simd.load(&distances[index], part).mul_add(reciprocal, log_ratio);
-                let (student, teacher) = (simd.load(&kept[0], part), simd.load(&kept[1], part));
-                let product = teacher * y;
-                let far = student.mul_sub(ratio, product + teacher);
-                let near = product * phi_over_y(simd, y);
-                run = run + S::V::select(y.abs_less_than(half), near, far);
-                widest = widest.max_magnitude(y);
-            }
-        }
-        sum += run.sum();
+    let mut sum = simd.splat(0.0);
+    let mut all_near = sum.less_than(quarter);
+    let student = S::vectors(pair.student.strips).iter().zip(S::vectors(kept.student));
+    let teacher = S::vectors(pair.teacher.strips).iter().zip(S::vectors(kept.teacher));
+    for ((s, student), (t, teacher)) in student.zip(teacher) {
+        let y = log_odds.of(simd.vector(s), simd.vector(t));
+        let square = y * y;
+        let (student, teacher) = (simd.vector(student), simd.vector(teacher));
+        let far = student.mul_sub(ratio, teacher.mul_add(y, teacher));
+        let near = teacher * square * phi_over_square(simd, y);
+        let is_near = square.less_than(quarter);
+        sum = sum + S::V::select(is_near, near, far);
+        all_near = S::V::both(all_near, is_near);
     }
-    let divergence = sum * normalizer.teacher_tempered_factor;
+    let divergence = sum.sum() * normalizer.teacher_tempered_factor;
     // The tile's numbers are finite: here 0 met the overflow of y, which the element formula takes for 0.
     let divergence = if divergence.is_nan() { one_by_one(pair, normalizer) } else { divergence };
-    (divergence, widest.all_abs_less_than(0.5))
+    (divergence, S::V::all(all_near))
 }
 
 /// The divergence by the element formula itself.
@@ -210,17 +215,41 @@ fn one_by_one(pair: Pair<'_>, normalizer: &Normalizer) -> f32 {
 
 /// Replaces the teacher's exponentials by `q - p`, where every `|y|` is below ½.
 #[inline(always)]
-fn differences<S: Simd, R: Rule>(simd: S, normalizer: &Normalizer, kept: &mut [R::Kept], distances: &[Strip]) {
-    let reciprocal = simd.splat(normalizer.temperature.reciprocal);
-    let log_ratio = simd.splat(normalizer.log_ratio);
+fn differences<S: Simd>(simd: S, pair: Pair<'_>, normalizer: &Normalizer, kept: &mut Kept<'_>) {
+    let log_odds = LogOdds::new(simd, pair, normalizer);
     let factor = simd.splat(normalizer.teacher_tempered_factor);
-    for (kept, distances) in kept.iter_mut().zip(distances) {
-        let kept: &mut [Strip] = kept.as_mut();
-        for part in 0..STRIP / S::V::LANES {
-            let y = simd.load(distances, part).mul_add(reciprocal, log_ratio);
-            let p = simd.load(&kept[1], part) * factor;
-            let ratio = phi_over_y(simd, y);
-            (p * y.mul_add(ratio, y)).store(&mut kept[1], part, Store::Cached);
+    let logits = S::vectors(pair.student.strips).iter().zip(S::vectors(pair.teacher.strips));
+    for ((s, t), kept) in logits.zip(S::vectors_mut(kept.teacher)) {
+        let y = log_odds.of(simd.vector(s), simd.vector(t));
+        let p = simd.vector(kept) * factor;
+        (p * (y * y).mul_add(phi_over_square(simd, y), y)).store_lanes(kept);
+    }
+}
+
+/// What makes `y = log q - log p` of two logits.
+#[derive(Clone, Copy)]
+struct LogOdds<V> {
+    student_max: V,
+    teacher_max: V,
+    reciprocal: V,
+    log_ratio: V,
+}
+
+impl<V: Vector> LogOdds<V> {
+    #[inline(always)]
+    fn new<S: Simd<V = V>>(simd: S, pair: Pair<'_>, normalizer: &Normalizer) -> Self {
+        Self {
+            student_max: simd.splat(pair.student.largest),
+            teacher_max: simd.splat(pair.teacher.largest),
+            reciprocal: simd.splat(normalizer.temperature.reciprocal),
+            log_ratio: simd.splat(normalizer.log_ratio),
         }
+    }
+
+    /// The differences first, so that what both logits have in common cancels exactly.
+    #[inline(always)]
+    fn of(self, student: V, teacher: V) -> V {
+        let distance = (student - self.student_max) - (teacher - self.teacher_max);
+        distance.mul_add(self.reciprocal, self.log_ratio)
     }
 }

@@ -50,6 +50,21 @@ impl Simd for Avx2 {
     type V = F32x8;
 
     #[inline(always)]
+    fn vectors(strips: &[[f32; STRIP]]) -> &[[f32; 8]] {
+        strips.as_flattened().as_chunks().0
+    }
+
+    #[inline(always)]
+    fn vectors_mut(strips: &mut [[f32; STRIP]]) -> &mut [[f32; 8]] {
+        strips.as_flattened_mut().as_chunks_mut().0
+    }
+
+    #[inline(always)]
+    fn vector(self, lanes: &[f32; 8]) -> F32x8 {
+        F32x8(intrinsic!(_mm256_loadu_ps(lanes.as_ptr())))
+    }
+
+    #[inline(always)]
     fn splat(self, value: f32) -> F32x8 {
         F32x8(intrinsic!(_mm256_set1_ps(value)))
     }
@@ -139,6 +154,12 @@ fn store_halves<T>(to: &mut [T; 8], halves: __m128i, how: Store) {
 impl Vector for F32x8 {
     const LANES: usize = 8;
     type Mask = __m256;
+    type Lanes = [f32; 8];
+
+    #[inline(always)]
+    fn store_lanes(self, lanes: &mut [f32; 8]) {
+        intrinsic!(_mm256_storeu_ps(lanes.as_mut_ptr(), self.0));
+    }
 
     #[inline(always)]
     fn mul_add(self, b: Self, c: Self) -> Self {
@@ -156,8 +177,18 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    fn abs_less_than(self, other: Self) -> __m256 {
-        intrinsic!(_mm256_cmp_ps::<_CMP_LT_OQ>(self.magnitude().0, other.0))
+    fn less_than(self, other: Self) -> __m256 {
+        intrinsic!(_mm256_cmp_ps::<_CMP_LT_OQ>(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn both(a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_and_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn all(mask: __m256) -> bool {
+        intrinsic!(_mm256_movemask_ps(mask)) == 0xff
     }
 
     #[inline(always)]
@@ -190,7 +221,7 @@ impl Vector for F32x8 {
 
     #[inline(always)]
     fn all_abs_less_than(self, bound: f32) -> bool {
-        intrinsic!(_mm256_movemask_ps(self.abs_less_than(Self(_mm256_set1_ps(bound))))) == 0xff
+        Self::all(self.magnitude().less_than(Self(intrinsic!(_mm256_set1_ps(bound)))))
     }
 
     #[inline(always)]

@@ -47,6 +47,21 @@ impl Simd for Avx512 {
     type V = F32x16;
 
     #[inline(always)]
+    fn vectors(strips: &[[f32; STRIP]]) -> &[[f32; 16]] {
+        strips.as_flattened().as_chunks().0
+    }
+
+    #[inline(always)]
+    fn vectors_mut(strips: &mut [[f32; STRIP]]) -> &mut [[f32; 16]] {
+        strips.as_flattened_mut().as_chunks_mut().0
+    }
+
+    #[inline(always)]
+    fn vector(self, lanes: &[f32; 16]) -> F32x16 {
+        F32x16(intrinsic!(_mm512_loadu_ps(lanes.as_ptr())))
+    }
+
+    #[inline(always)]
     fn splat(self, value: f32) -> F32x16 {
         F32x16(intrinsic!(_mm512_set1_ps(value)))
     }
@@ -138,6 +153,12 @@ fn stream_quarters(to: *mut f32, vector: __m512) {
 impl Vector for F32x16 {
     const LANES: usize = 16;
     type Mask = __mmask16;
+    type Lanes = [f32; 16];
+
+    #[inline(always)]
+    fn store_lanes(self, lanes: &mut [f32; 16]) {
+        intrinsic!(_mm512_storeu_ps(lanes.as_mut_ptr(), self.0));
+    }
 
     #[inline(always)]
     fn mul_add(self, b: Self, c: Self) -> Self {
@@ -155,8 +176,18 @@ impl Vector for F32x16 {
     }
 
     #[inline(always)]
-    fn abs_less_than(self, other: Self) -> __mmask16 {
-        intrinsic!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(_mm512_abs_ps(self.0), other.0))
+    fn less_than(self, other: Self) -> __mmask16 {
+        intrinsic!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn both(a: __mmask16, b: __mmask16) -> __mmask16 {
+        a & b
+    }
+
+    #[inline(always)]
+    fn all(mask: __mmask16) -> bool {
+        mask == 0xffff
     }
 
     #[inline(always)]
@@ -189,7 +220,7 @@ impl Vector for F32x16 {
 
     #[inline(always)]
     fn all_abs_less_than(self, bound: f32) -> bool {
-        self.abs_less_than(Self(intrinsic!(_mm512_set1_ps(bound)))) == 0xffff
+        Self::all(Self(intrinsic!(_mm512_abs_ps(self.0))).less_than(Self(intrinsic!(_mm512_set1_ps(bound)))))
     }
 
     #[inline(always)]

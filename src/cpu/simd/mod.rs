@@ -26,6 +26,13 @@ pub(super) const STRIP: usize = 32;
 pub(super) trait Simd: Copy {
     type V: Vector;
 
+    /// Strips as the lanes of vectors, for a loop that goes vector by vector.
+    fn vectors(strips: &[[f32; STRIP]]) -> &[<Self::V as Vector>::Lanes];
+    /// As [`vectors`](Self::vectors).
+    fn vectors_mut(strips: &mut [[f32; STRIP]]) -> &mut [<Self::V as Vector>::Lanes];
+    /// The vector of some lanes.
+    fn vector(self, lanes: &<Self::V as Vector>::Lanes) -> Self::V;
+
     /// The same number in every lane.
     fn splat(self, value: f32) -> Self::V;
     /// Vector number `index` of a strip.
@@ -55,6 +62,11 @@ pub(super) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Ou
     /// Lanes, a divisor of [`STRIP`].
     const LANES: usize;
     type Mask: Copy;
+    /// The lanes in memory: an array of `f32`.
+    type Lanes;
+
+    /// Stores the lanes.
+    fn store_lanes(self, lanes: &mut Self::Lanes);
 
     /// `self · b + c`, rounded once where the instruction exists.
     fn mul_add(self, b: Self, c: Self) -> Self;
@@ -62,8 +74,12 @@ pub(super) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Ou
     fn mul_sub(self, b: Self, c: Self) -> Self;
     /// The larger of two numbers, `other` if either is NaN.
     fn max_or_second(self, other: Self) -> Self;
-    /// Whether `|self| < other`; false for NaN.
-    fn abs_less_than(self, other: Self) -> Self::Mask;
+    /// Whether `self < other`; false for NaN.
+    fn less_than(self, other: Self) -> Self::Mask;
+    /// The lanes that are set in both masks.
+    fn both(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// Whether all lanes are set.
+    fn all(mask: Self::Mask) -> bool;
     /// In each lane `yes` where the mask is set, else `no`.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
     /// The larger magnitude of each lane, where NaN counts as larger than infinity.
@@ -91,21 +107,25 @@ pub(super) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Ou
 /// left in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
 
-/// `2^(x · scale)` for `x ≤ 0` and not NaN, by the steps of [`math::exp2`](crate::math::exp2). Results below the smallest
-/// normal number may be any number below that; from -127 on they are 0 exactly.
+/// `2^(x · scale)` for `x ≤ 0` and not NaN, by the steps of [`math::exp2`](crate::math::exp2), with a polynomial of one degree
+/// less. Results below the smallest normal number may be any number below that; from -127 on they are 0 exactly.
 #[inline(always)]
 pub(super) fn exp2<S: Simd>(simd: S, x: S::V, scale: f32) -> S::V {
     let round = simd.splat(ROUND);
     let x = simd.splat(-127.0).max_or_second(x * simd.splat(scale));
     let shifted = x + round;
     let rest = x - (shifted - round);
-    polynomial(simd, rest, math::EXP2).scale_by_power(shifted)
+    polynomial(simd, rest, EXP2).scale_by_power(shifted)
 }
 
-/// `φ(y) / y`: see [`math::phi`](crate::math::phi).
+/// `2^r` for `r` in `[-½, ½]`: minimax for the relative error, off by 1.05e-7, the constant term held at 1. One term more, as in
+/// [`math::EXP2`], would halve the error of the exponential (below 2e-7), and add one instruction to the twenty of a loop.
+const EXP2: [f32; 6] = [1.0, std::f32::consts::LN_2, 0.240_222_83, 0.055_505_585, 0.009_669_661, 0.001_330_053_2];
+
+/// `φ(y) / y²` for `|y| < ½`: see [`math::phi`](crate::math::phi).
 #[inline(always)]
-pub(super) fn phi_over_y<S: Simd>(simd: S, y: S::V) -> S::V {
-    y * polynomial(simd, y, math::PHI)
+pub(super) fn phi_over_square<S: Simd>(simd: S, y: S::V) -> S::V {
+    polynomial(simd, y, math::PHI)
 }
 
 /// Horner's rule; `coefficients` begin with the constant.

@@ -29,6 +29,21 @@ impl Simd for Portable {
     type V = Lanes;
 
     #[inline(always)]
+    fn vectors(strips: &[[f32; STRIP]]) -> &[[f32; LANES]] {
+        strips.as_flattened().as_chunks().0
+    }
+
+    #[inline(always)]
+    fn vectors_mut(strips: &mut [[f32; STRIP]]) -> &mut [[f32; LANES]] {
+        strips.as_flattened_mut().as_chunks_mut().0
+    }
+
+    #[inline(always)]
+    fn vector(self, lanes: &[f32; LANES]) -> Lanes {
+        Lanes(*lanes)
+    }
+
+    #[inline(always)]
     fn splat(self, value: f32) -> Lanes {
         Lanes([value; LANES])
     }
@@ -96,6 +111,12 @@ impl Mul for Lanes {
 impl Vector for Lanes {
     const LANES: usize = LANES;
     type Mask = Mask;
+    type Lanes = [f32; LANES];
+
+    #[inline(always)]
+    fn store_lanes(self, lanes: &mut [f32; LANES]) {
+        *lanes = self.0;
+    }
 
     #[inline(always)]
     fn mul_add(self, b: Self, c: Self) -> Self {
@@ -115,8 +136,18 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    fn abs_less_than(self, other: Self) -> Mask {
-        from_fn(|lane| self.0[lane].abs() < other.0[lane])
+    fn less_than(self, other: Self) -> Mask {
+        from_fn(|lane| self.0[lane] < other.0[lane])
+    }
+
+    #[inline(always)]
+    fn both(a: Mask, b: Mask) -> Mask {
+        from_fn(|lane| a[lane] & b[lane])
+    }
+
+    #[inline(always)]
+    fn all(mask: Mask) -> bool {
+        mask.into_iter().all(|lane| lane)
     }
 
     #[inline(always)]
