@@ -15,8 +15,14 @@
 //! **The gradient from what was kept.** `e^((s - m_s) / T)` and `e^((t - m_t) / T)` of one row are kept, as `f32`, until the
 //! row's sums are known: the gradient is made of them by three multiplications, without reading a logit again. Where a
 //! tile's distributions nearly agree (`|log q - log p| < ½` throughout), their difference by the polynomial is kept in the
-//! second's place, so it keeps its digits. The gradient of a row is written while the next row is begun, strip by strip:
-//! one waits for memory, the other for arithmetic, and both use the same lines of what is kept.
+//! second's place, so it keeps its digits. The gradient of a row is written while the next row is begun, block by block: one
+//! waits for memory, the other for arithmetic, and both use the same lines of what is kept.
+//!
+//! **One loop for each purpose.** The largest logit, each kind of exponential, the comparison, the gradient: each has a loop of
+//! its own over data in the first-level cache, of twenty to thirty instructions for each vector. The fewer a loop does, the
+//! more of its constants and sums stay in registers; what takes instructions is what takes time (on two hardware threads of
+//! one core all the more). The loops take turns over blocks of 256 elements, and meanwhile ask for the next tile's logits,
+//! which they would otherwise come to in bursts that a processor's own prefetcher is late for.
 //!
 //! | | exponentials per element | kept numbers per element |
 //! |---|---|---|
@@ -27,20 +33,18 @@
 //!
 //! The first pass takes them all; the second, and the loss alone, take none more. Memory sees each logit read once and each
 //! gradient entry written once; what is kept (1.2 MB per thread for two numbers at a vocabulary of 151 936) stays in the
-//! processor's caches. Beyond the caller's buffers a call uses that, six tiles per thread and some words per tile: nothing
-//! of the size of the batch. The loss alone keeps nothing.
+//! processor's caches. Beyond the caller's buffers a call uses that, at most four tiles per thread and some words per tile:
+//! nothing of the size of the batch. The loss alone keeps nothing.
 //!
 //! **Vectors.** The loops are written once, over a small trait of vectors; AVX-512, AVX2 (with FMA and F16C) and portable
 //! loops differ in the type of vector only. [`instructions`] says which computes; the environment variable `KDLOSS_CPU`
 //! (`avx512`, `avx2`, `portable`) or [`Options`] change it, and what the processor lacks is an error. The specification
-//! runs on each set that the machine has. The AVX-512 vectors have been compiled and reviewed, and never yet run: no machine
-//! of this project's tests had the instructions since they were written.
+//! runs on each set that the machine has; on AVX-512 it has so far run on an emulated processor only (`cargo xtask avx512`).
 //!
 //! **Stores past the caches.** A gradient larger than 32 MiB (in the order of a last-level cache) is written by non-temporal
 //! stores on x86-64, which save reading what is overwritten: rows that begin at a multiple of 16 bytes, as all do in a packed
 //! matrix whose width is a multiple of 8. [`GradientStores`] changes that, for a trainer whose backward pass reads the
-//! gradient at once and in parts that fit. The next tile's logits are prefetched during the arithmetic of one, since the
-//! loops come to a tile in bursts that a processor's own prefetcher is late for.
+//! gradient at once and in parts that fit.
 //!
 //! # What to rely on
 //!
@@ -56,6 +60,8 @@
 //! * 16-bit gradients are the nearest value to the `f32` result.
 //! * After an error nothing has been written.
 
+#[doc(hidden)]
+pub mod alone;
 #[doc(hidden)]
 pub mod bracket;
 mod element;

@@ -144,23 +144,23 @@ fn statistics<S: Simd>(
 }
 
 /// Exponentials relative to the largest logit of a tile, and their sums so far.
-struct Exponentials<'a, V> {
+pub(super) struct Exponentials<'a, V> {
     logits: Loaded<'a>,
     scale: f32,
-    sum: V,
+    pub(super) sum: V,
     /// The sum of a power of each.
     power_sum: V,
 }
 
 impl<'a, V: Vector> Exponentials<'a, V> {
     #[inline(always)]
-    fn new<S: Simd<V = V>>(simd: S, logits: Loaded<'a>, scale: f32) -> Self {
+    pub(super) fn new<S: Simd<V = V>>(simd: S, logits: Loaded<'a>, scale: f32) -> Self {
         Self { logits, scale, sum: simd.splat(0.0), power_sum: simd.splat(0.0) }
     }
 
     /// Takes and keeps those of a block, and adds them up, and, if `POWER` is 2 or 4, that power of each.
     #[inline(always)]
-    fn take<S: Simd<V = V>, const POWER: u32>(&mut self, simd: S, block: Range<usize>, kept: &mut [Strip]) {
+    pub(super) fn take<S: Simd<V = V>, const POWER: u32>(&mut self, simd: S, block: Range<usize>, kept: &mut [Strip]) {
         let Self { logits, scale, mut sum, mut power_sum } = *self;
         let largest = simd.splat(logits.largest);
         let kept = S::vectors_mut(&mut kept[block.clone()]);

@@ -6,6 +6,7 @@
 //! export THP_MEM_ALLOC_ENABLE=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184
 //! cargo run --release -p kdloss-peers -- measure --python target/peers/bin/python   # writes benches/record/DATE.csv
 //! cargo run --release -p kdloss-peers -- plot benches/record/DATE.csv docs/peers.png
+//! cargo run --release -p kdloss-peers -- vectors   # the CPU path's vectors, and those of three crates
 //! ```
 //!
 //! The variables let the allocator keep large temporaries: without them most of what peers take is page faults. Not part of
@@ -18,6 +19,7 @@ mod plot;
 mod python;
 mod record;
 mod shape;
+mod vectors;
 
 use std::path::PathBuf;
 
@@ -58,12 +60,15 @@ enum Task {
         /// The picture, a PNG.
         picture: PathBuf,
     },
+    /// Times the loop over exponentials with kdloss's vectors and with other crates'.
+    Vectors,
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Measure { python, rounds, out } => measure(python, rounds, out),
         Task::Plot { record, picture } => plot::draw(&record::read(&record)?, &picture),
+        Task::Vectors => vectors::compare(),
     }
 }
 

@@ -1,0 +1,48 @@
+//! The loop over exponentials by itself, to be held against the same loop written by other means.
+//!
+//! For benchmarks; not part of the crate's interface.
+
+use super::instructions::{Detected, Instructions, Task, unavailable};
+use super::load::{Loaded, TileBuffer};
+use super::simd::{STRIP, Simd, Vector};
+use super::tile::{Exponentials, TILE};
+use crate::error::Result;
+use crate::logits::Logits;
+
+/// The elements of a tile.
+pub const ELEMENTS: usize = TILE;
+
+/// Writes `2^((x - m) · scale)` of each logit `x`, `m` the largest of them, and returns their sum: the largest found, and the
+/// exponentials taken, as for a tile of a row.
+///
+/// # Errors
+///
+/// As [`instructions`](super::instructions).
+pub fn exponentials(
+    instructions: Instructions,
+    logits: &[f32; ELEMENTS],
+    scale: f32,
+    kept: &mut [f32; ELEMENTS],
+) -> Result<f32> {
+    let detected = Detected::new(instructions).ok_or_else(|| unavailable(instructions.name()))?;
+    Ok(detected.run(Alone { logits, scale, kept }))
+}
+
+struct Alone<'a> {
+    logits: &'a [f32; ELEMENTS],
+    scale: f32,
+    kept: &'a mut [f32; ELEMENTS],
+}
+
+impl Task for Alone<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let mut buffer = TileBuffer::default();
+        let logits = Loaded::new(simd, Logits::F32(self.logits), &mut buffer);
+        let mut exponentials = Exponentials::new(simd, logits, self.scale);
+        exponentials.take::<S, 1>(simd, 0..ELEMENTS / STRIP, self.kept.as_chunks_mut().0);
+        exponentials.sum.sum()
+    }
+}
