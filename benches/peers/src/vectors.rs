@@ -29,7 +29,8 @@ pub(crate) fn compare() -> Result<()> {
     let set = instructions()?;
     let arch = Arch::new();
     let level = Level::new();
-    let name = |crate_name: &str, set: String| format!("{crate_name}, {set}");
+    // Their names for a set go on in brackets with all that it contains.
+    let name = |crate_name: &str, set: String| format!("{crate_name}, {}", set.split('(').next().unwrap_or_default());
     let mut contestants: Vec<(String, Box<dyn FnMut(&Tile, &mut Tile) -> f32>)> = vec![
         (name("kdloss", set.to_string()), Box::new(move |from, to| ours(set, from, to))),
         (name("kdloss", "portable".into()), Box::new(|from, to| ours(Instructions::Portable, from, to))),

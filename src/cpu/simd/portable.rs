@@ -22,8 +22,8 @@ pub(in crate::cpu) struct Portable;
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cpu) struct Lanes([f32; LANES]);
 
-/// The lanes' truth values.
-pub(in crate::cpu) type Mask = [bool; LANES];
+/// All bits of each lane set, or none.
+pub(in crate::cpu) type Mask = [u32; LANES];
 
 impl Simd for Portable {
     type V = Lanes;
@@ -137,7 +137,7 @@ impl Vector for Lanes {
 
     #[inline(always)]
     fn less_than(self, other: Self) -> Mask {
-        from_fn(|lane| self.0[lane] < other.0[lane])
+        from_fn(|lane| if self.0[lane] < other.0[lane] { u32::MAX } else { 0 })
     }
 
     #[inline(always)]
@@ -147,12 +147,13 @@ impl Vector for Lanes {
 
     #[inline(always)]
     fn all(mask: Mask) -> bool {
-        mask.into_iter().all(|lane| lane)
+        mask.into_iter().fold(u32::MAX, |all, lane| all & lane) == u32::MAX
     }
 
     #[inline(always)]
     fn select(mask: Mask, yes: Self, no: Self) -> Self {
-        Self(from_fn(|lane| if mask[lane] { yes.0[lane] } else { no.0[lane] }))
+        let bits = |lane: usize| (yes.0[lane].to_bits() & mask[lane]) | (no.0[lane].to_bits() & !mask[lane]);
+        Self(from_fn(|lane| f32::from_bits(bits(lane))))
     }
 
     #[inline(always)]
