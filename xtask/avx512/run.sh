@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The CPU path's tests on an emulated processor that has AVX-512 (Bochs' Skylake-X), for machines whose own has not. `cargo xtask
 # avx512` calls this. Needs Debian's apt, as root; boots a Debian kernel into a memory disk that holds the tests and nothing
-# else, and takes about 15 minutes.
+# else; takes about five minutes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=xtask/avx512 work=$PWD/target/avx512 root=$PWD/target/avx512/root
-rm -rf "$work" && mkdir -p "$root"/{bin,proc,tests} "$work"/{kernel,disk/isolinux}
+rm -rf "$work" && mkdir -p "$root"/{bin,dev,proc,tests} "$work"/{kernel,disk/isolinux}
 
 echo "the emulator, and a kernel for it"
 export DEBIAN_FRONTEND=noninteractive

@@ -42,7 +42,7 @@ enum Task {
         check: bool,
     },
     /// Runs the CPU path's tests on an emulated processor that has AVX-512, for machines whose own has not. Installs the
-    /// emulator (Bochs) with apt, as root, and boots a Debian kernel from a memory disk; takes about 15 minutes.
+    /// emulator (Bochs) with apt, as root, and boots a Debian kernel from a memory disk; takes about five minutes.
     Avx512,
 }
 
