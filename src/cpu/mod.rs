@@ -243,8 +243,11 @@ impl Options {
         gradient: Option<&MatrixMut<'_>>,
     ) -> Result<Settings> {
         let wanted = self.instructions.map_or_else(instructions, Ok)?;
+        let threads = rayon::current_num_threads();
         // With several rows to each thread, sharing the tiles of a row as well would only cost locality.
-        let rows_suffice = checked.rows >= 4 * rayon::current_num_threads();
+        let rows_suffice = checked.rows >= 4 * threads;
+        // A few parts for each thread, so that none waits long for another.
+        let part = checked.vocab.div_ceil(TILE).div_ceil(4 * threads).max(ELEMENTS_PER_THREAD / TILE);
         Ok(Settings {
             loss: *loss,
             temperature: Temperature::new(loss.temperature),
@@ -252,7 +255,7 @@ impl Options {
             instructions: Detected::new(wanted).ok_or_else(|| unavailable(wanted.name()))?,
             store: self.store(checked, gradient),
             vocab: checked.vocab,
-            tiles_of_a_thread: if rows_suffice { usize::MAX } else { ELEMENTS_PER_THREAD / TILE },
+            tiles_of_a_thread: if rows_suffice { usize::MAX } else { part },
         })
     }
 

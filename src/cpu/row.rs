@@ -136,7 +136,11 @@ impl<'a, 's> Sweep<'a, 's> {
         let settings = self.settings;
         let tiles = settings.vocab.div_ceil(TILE);
         if waiting.is_some() || next.is_some_and(|(row, _)| row.columns.has_gradient()) {
-            self.kept.resize(settings.vocab.div_ceil(STRIP) * recipe.kept(), [0.0; STRIP]);
+            let strips = settings.vocab.div_ceil(STRIP) * recipe.kept();
+            if self.kept.len() != strips {
+                // Zeros that the system has at hand: its pages are filled by the threads that first write them.
+                self.kept = vec![[0.0; STRIP]; strips];
+            }
         }
         let mut gradients = waiting.as_mut().map(|waiting| waiting.tiles(settings));
         let mut kept = self.kept.chunks_mut(TILE / STRIP * recipe.kept());
