@@ -1,24 +1,24 @@
 //! The loops over logits, on tiles of a row: the only code whose speed matters.
 //!
 //! A tile is at most [`TILE`] elements of a row. [`begin`] goes over it in the caches: [`load`](super::load) finds the maxima,
-//! [`exponentials`] takes `e^((s - m_s) / T)`, `e^((t - m_t) / T)` and `e^(s - m_s)` relative to them, keeps them and adds them up,
+//! [`Exponentials`] takes `e^((s - m_s) / T)`, `e^((t - m_t) / T)` and `e^(s - m_s)` relative to them, keeps them and adds them up,
 //! and [`divergence`] compares the two distributions *within the tile*, as if it were the row. [`row`](super::row) joins the
 //! tiles. What is kept is all that the gradient needs, one to three numbers per element: see [`Kept`].
 //!
 //! | loop | reads | writes | exponentials per element |
 //! |---|---|---|---|
 //! | `load`, of each matrix | logits | 16-bit logits widened, in the L1 cache | 0 |
-//! | `exponentials`, of each kind | the same logits, from L1 | one kept number | 1 |
+//! | [`Exponentials::take`], of each kind | the same logits, from L1 | one kept number | 1 |
 //! | `divergence` | logits and what is kept, from L1 | – | 0 |
 //! | `differences`, of tiles that nearly agree | the same | one kept number | 0 |
 //! | [`Gradient::write`](super::gradient::Gradient::write), a row later | what is kept | the gradient | 0 |
 //!
-//! Each loop does one thing, so that its constants and sums stay in registers, of which AVX2 has sixteen: one loop for both
-//! matrices and the last row's gradient took twice the time. What waits for memory is instead asked for in time: the
+//! Each loop does one thing, so that its constants and sums stay in registers, of which AVX2 has sixteen: in one loop for
+//! both matrices and the last row's gradient they did not. What waits for memory is instead asked for in time: the
 //! exponentials of one tile prefetch the logits of the next.
 //!
-//! No lane of an accumulator takes more than [`RUN`]` · `[`STRIP`]` / 8 = 128` addends before all are added pairwise: longer
-//! running sums in `f32` lose digits (DESIGN §2).
+//! Sums run on in the lanes of a vector, eight at least, for a tile and no further: 128 addends, then all are added pairwise.
+//! Longer running sums in `f32` lose digits (DESIGN §2).
 
 use std::ops::Range;
 
@@ -33,8 +33,10 @@ use crate::row_stats::{MASKED, Normalizer, RowFlags, RowStats, Temperature};
 /// Elements of a tile: student, teacher and what is kept of them stay in a first-level cache of 32 KiB.
 pub(super) const TILE: usize = 1024;
 
+const _: () = assert!(TILE <= 128 * 8, "no lane may take more than 128 addends");
+
 /// Strips that a loop goes over before the next loop has its turn: 256 elements.
-pub(super) const BLOCK: usize = 8;
+const BLOCK: usize = 8;
 
 /// Consecutive elements of a row.
 pub(super) type Strip = [f32; STRIP];
