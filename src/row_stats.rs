@@ -245,7 +245,7 @@ pub struct SoftElement {
 impl SoftElement {
     /// An element of probabilities `q` and `p`, where `y = log q - log p`.
     #[inline(always)]
-    fn new<const FUSED: bool>(q: f32, p: f32, y: f32) -> Self {
+    pub(crate) fn new<const FUSED: bool>(q: f32, p: f32, y: f32) -> Self {
         let phi = phi::<FUSED>(y);
         let product = if p == 0.0 { 0.0 } else { p * y };
         let near = y.abs() < 0.5;
@@ -254,21 +254,6 @@ impl SoftElement {
             divergence: if near { p * phi } else { (q - p) - product },
         }
     }
-}
-
-/// What makes the statistics of a part of a row those of the row.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Part {
-    /// Makes `e^(s - m_s)` of the part `softmax(s)` of the row.
-    pub(crate) hard_factor: f32,
-    /// Makes `e^((s - m_s) / T)` of the part `q` of the row.
-    pub(crate) student_factor: f32,
-    /// Makes `e^((t - m_t) / T)` of the part `p` of the row.
-    pub(crate) teacher_factor: f32,
-    /// The part's probability under the teacher.
-    pub(crate) p: f32,
-    /// What the part adds as one element.
-    pub(crate) element: SoftElement,
 }
 
 impl Normalizer {
@@ -299,20 +284,5 @@ impl Normalizer {
         let y = self.log_ratio - (teacher - student) * reciprocal;
 
         SoftElement::new::<FUSED>(q, p, y)
-    }
-
-    /// A part of the row as if it were one element, given `log(Zb / Za)` of the part. By the chain rule of the divergence, that of
-    /// the row is the sum over its parts of what they add as elements, and of `p` times the divergence within each.
-    pub(crate) fn part(&self, part: &RowStats, part_log_ratio: f32) -> Part {
-        let Temperature { reciprocal, exponent_scale } = self.temperature;
-        let student = part.student_max - self.student_max;
-        let teacher = part.teacher_max - self.teacher_max;
-        let hard_factor = exp2::<false>(student * LOG2_E) * self.student_factor;
-        let student_factor = exp2::<false>(student * exponent_scale) * self.student_tempered_factor;
-        let teacher_factor = exp2::<false>(teacher * exponent_scale) * self.teacher_tempered_factor;
-        let p = part.teacher_tempered_sum * teacher_factor;
-        let y = (self.log_ratio - part_log_ratio) - (teacher - student) * reciprocal;
-        let element = SoftElement::new::<false>(part.student_tempered_sum * student_factor, p, y);
-        Part { hard_factor, student_factor, teacher_factor, p, element }
     }
 }

@@ -2,10 +2,14 @@
 //!
 //! For benchmarks; not part of the crate's interface.
 
+use super::ahead::Ahead;
+use super::exponentials::{Exponentials, Role};
 use super::instructions::{Detected, Instructions, Task, unavailable};
+use super::kept::Kept;
 use super::load::{Loaded, TileBuffer};
-use super::simd::{STRIP, Simd, Vector};
-use super::tile::{Exponentials, TILE};
+use super::recipe::Recipe;
+use super::simd::{STRIP, Simd};
+use super::tile::{TILE, Work};
 use crate::error::Result;
 use crate::logits::Logits;
 
@@ -40,9 +44,15 @@ impl Task for Alone<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
         let mut buffer = TileBuffer::default();
-        let logits = Loaded::new(simd, Logits::F32(self.logits), &mut buffer);
-        let mut exponentials = Exponentials::new(simd, logits, self.scale);
-        exponentials.take::<S, 1>(simd, 0..ELEMENTS / STRIP, self.kept.as_chunks_mut().0);
-        exponentials.sum.sum()
+        let logits = Loaded::new(simd, Logits::F32(self.logits), self.scale, &mut buffer);
+        let kept = Kept::new(Recipe::Hard, self.kept.as_chunks_mut().0);
+        let distances = &mut [[0.0; STRIP]; TILE / STRIP];
+        let mut work = Work { kept, distances, previous: None, ahead: Ahead::NOWHERE };
+        let [sum, _] = Exponentials { logits, scale: self.scale, role: Role::Hard }.take::<S, false, 1>(
+            simd,
+            Recipe::Hard,
+            &mut work,
+        );
+        sum
     }
 }

@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 
+use super::aligned::CACHE_LINE;
 use super::instructions::{Detected, Instructions, Task, unavailable};
 use super::simd::{STRIP, Simd, Store, Vector};
 use super::tile::Strip;
@@ -60,11 +61,11 @@ impl Task for Read<'_> {
         for (s, t) in self.student.iter().zip(self.teacher) {
             for part in 0..STRIP / S::V::LANES {
                 let largest = &mut largest[part % 4];
-                *largest = largest.max_magnitude(simd.load(s, part)).max_magnitude(simd.load(t, part));
+                *largest = simd.load(s, part).max_or_second(simd.load(t, part).max_or_second(*largest));
             }
         }
         let [a, b, c, d] = largest;
-        a.max_magnitude(b).max_magnitude(c.max_magnitude(d)).largest()
+        a.max_or_second(b).max_or_second(c.max_or_second(d)).largest()
     }
 }
 
@@ -81,7 +82,7 @@ impl Task for ReadAndWrite<'_> {
     fn run<S: Simd>(self, simd: S) {
         for ((s, t), gradient) in self.student.iter().zip(self.teacher).zip(self.gradient) {
             for part in 0..STRIP / S::V::LANES {
-                simd.load(s, part).max_magnitude(simd.load(t, part)).store(gradient, part, Store::Streaming);
+                simd.load(s, part).max_or_second(simd.load(t, part)).store(gradient, part, Store::Streaming);
             }
         }
         simd.fence();
@@ -108,5 +109,7 @@ fn strips_mut(logits: LogitsMut<'_>) -> &mut [Strip] {
         // SAFETY: as above.
         LogitsMut::Bf16(slice) => unsafe { slice.align_to_mut().1 },
     };
-    words.as_chunks_mut().0
+    // From a cache line on, so that each is written at once.
+    let start = words.as_ptr().align_offset(CACHE_LINE).min(words.len());
+    words[start..].as_chunks_mut().0
 }

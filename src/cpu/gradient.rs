@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::aligned::CACHE_LINE;
 use super::element::Element;
 use super::kept::Kept;
 use super::recipe::Recipe;
@@ -30,101 +31,153 @@ pub(super) struct Factors {
     pub(super) hard: f32,
 }
 
-impl Gradient<'_> {
-    /// Writes the strips that need care: the one that holds the label, and the one that the row ends in.
+impl<'a> Gradient<'a> {
+    /// Writes what is no whole strip, or holds the label. What goes past the caches begins at a cache line.
     #[inline(always)]
-    pub(super) fn write_special<S: Simd>(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) {
-        let Self { destination, factors, label, .. } = self;
-        let source = Source { recipe, kept, factors: *factors };
-        let ragged = destination.len() / STRIP;
-        for index in [label.map(|(place, _)| place / STRIP), Some(ragged)].into_iter().flatten() {
-            let label =
-                label.filter(|(place, _)| place / STRIP == index).map(|(place, weight)| (place % STRIP, weight));
-            match destination {
-                LogitsMut::F32(to) => source.write_one(simd, to, index, label),
-                LogitsMut::F16(to) => source.write_one(simd, to, index, label),
-                LogitsMut::Bf16(to) => source.write_one(simd, to, index, label),
-            }
+    pub(super) fn begin<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) -> Writing<'a> {
+        let len = self.destination.len();
+        let head = match self.store {
+            Store::Cached => 0,
+            Store::Streaming => elements_to_cache_line(&self.destination).min(len),
+        };
+        let end = len - (len - head) % STRIP;
+        let of_label =
+            self.label.filter(|(place, _)| (head..end).contains(place)).map(|(place, _)| (place - head) / STRIP);
+        self.write_few(simd, recipe, kept, 0..head);
+        if let Some(index) = of_label {
+            let start = head + index * STRIP;
+            self.write_few(simd, recipe, kept, start..start + STRIP);
         }
+        self.write_few(simd, recipe, kept, end..len);
+        Writing { gradient: self, head, of_label }
     }
 
-    /// Writes the others of some strips.
+    /// Writes at most a strip, by way of one of its own.
     #[inline(always)]
-    pub(super) fn write<S: Simd>(&mut self, simd: S, recipe: Recipe, strips: Range<usize>, kept: &Kept<'_>) {
-        let Self { destination, factors, label, store } = self;
-        let source = Source { recipe, kept, factors: *factors };
-        let label = label.map(|(place, _)| place / STRIP);
+    fn write_few<S: Simd>(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        // The last whole strip of what is kept may have to do: it holds them too.
+        let start = range.start.min(kept.len() - STRIP);
+        let mut values: Strip = [0.0; STRIP];
+        let source = Source::new(recipe, self.factors, kept, start);
+        for part in 0..STRIP / S::V::LANES {
+            source.vector(simd, part).store(&mut values, part, Store::Cached);
+        }
+        if let Some((place, subtrahend)) = self.label.filter(|(place, _)| range.contains(place)) {
+            values[place - start] -= subtrahend;
+        }
+        let within = range.start - start..range.end - start;
+        match &mut self.destination {
+            LogitsMut::F32(to) => store_few(simd, &values, within, &mut to[range]),
+            LogitsMut::F16(to) => store_few(simd, &values, within, &mut to[range]),
+            LogitsMut::Bf16(to) => store_few(simd, &values, within, &mut to[range]),
+        }
+    }
+}
+
+/// A gradient whose whole strips are being written.
+pub(super) struct Writing<'a> {
+    gradient: Gradient<'a>,
+    /// Elements before the first whole strip.
+    head: usize,
+    /// The strip that has been written.
+    of_label: Option<usize>,
+}
+
+impl Writing<'_> {
+    /// Writes a strip, if it is still to be written. What was kept up to its beginning is no longer read.
+    #[inline(always)]
+    pub(super) fn write_strip<S: Simd>(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>, index: usize) {
+        let Self { gradient: Gradient { destination, factors, store, .. }, head, of_label } = self;
+        if *of_label == Some(index) {
+            return;
+        }
+        if *head + (index + 1) * STRIP > destination.len() {
+            return;
+        }
+        let source = Source::new(recipe, *factors, kept, *head + index * STRIP);
         match destination {
-            LogitsMut::F32(to) => source.write(simd, to, strips, label, *store),
-            LogitsMut::F16(to) => source.write(simd, to, strips, label, *store),
-            LogitsMut::Bf16(to) => source.write(simd, to, strips, label, *store),
+            LogitsMut::F32(to) => source.write(simd, &mut to[*head..], index, *store),
+            LogitsMut::F16(to) => source.write(simd, &mut to[*head..], index, *store),
+            LogitsMut::Bf16(to) => source.write(simd, &mut to[*head..], index, *store),
         }
     }
 
     /// Writes all strips.
     #[inline(always)]
     pub(super) fn write_all<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) {
-        let strips = self.destination.len() / STRIP;
-        self.write_special(simd, recipe, kept);
-        self.write(simd, recipe, 0..strips, kept);
+        for index in 0..self.gradient.destination.len() / STRIP {
+            self.write_strip(simd, recipe, kept, index);
+        }
     }
 }
 
-/// What the gradient of a tile is made of.
-struct Source<'k, 'a> {
+fn elements_to_cache_line(destination: &LogitsMut<'_>) -> usize {
+    match destination {
+        LogitsMut::F32(to) => to.as_ptr().align_offset(CACHE_LINE),
+        LogitsMut::F16(to) => to.as_ptr().align_offset(CACHE_LINE),
+        LogitsMut::Bf16(to) => to.as_ptr().align_offset(CACHE_LINE),
+    }
+}
+
+#[inline(always)]
+fn store_few<S: Simd, T: Element>(simd: S, values: &Strip, within: Range<usize>, to: &mut [T]) {
+    let mut stored = [T::ZERO; STRIP];
+    for part in 0..STRIP / S::V::LANES {
+        T::store(simd.load(values, part), &mut stored, part, Store::Cached);
+    }
+    to.copy_from_slice(&stored[within]);
+}
+
+/// The numbers that a recipe does not keep.
+const NONE: Strip = [0.0; STRIP];
+
+/// What a strip of the gradient is made of.
+struct Source<'k> {
     recipe: Recipe,
-    kept: &'k Kept<'a>,
     factors: Factors,
+    student: &'k Strip,
+    teacher: &'k Strip,
+    hard: &'k Strip,
 }
 
-impl Source<'_, '_> {
-    /// Writes whole strips, but for one.
+impl<'k> Source<'k> {
+    /// What is kept of the strip that begins at an element of the tile.
     #[inline(always)]
-    fn write<S: Simd, T: Element>(
-        &self,
-        simd: S,
-        to: &mut [T],
-        strips: Range<usize>,
-        except: Option<usize>,
-        store: Store,
-    ) {
-        let to = to.as_chunks_mut().0;
-        for index in strips.start..strips.end.min(to.len()) {
-            if except != Some(index) {
-                for part in 0..STRIP / S::V::LANES {
-                    T::store(self.vector(simd, index, part), &mut to[index], part, store);
-                }
-            }
+    fn new(recipe: Recipe, factors: Factors, kept: &'k Kept<'_>, start: usize) -> Self {
+        let strip = |plane: &'k [Strip], is_used: bool| match is_used {
+            true => plane.as_flattened()[start..].first_chunk().unwrap_or(&NONE),
+            false => &NONE,
+        };
+        Self {
+            recipe,
+            factors,
+            student: strip(kept.student, recipe.has_soft()),
+            teacher: strip(kept.teacher, recipe.has_soft()),
+            hard: strip(kept.hard, recipe.has_own_exponential()),
         }
     }
 
-    /// Writes as much of a strip as there is room for, by way of one of its own.
+    /// Writes strip `index`.
     #[inline(always)]
-    fn write_one<S: Simd, T: Element>(&self, simd: S, to: &mut [T], index: usize, label: Option<(usize, f32)>) {
-        let Some(to) = to.chunks_mut(STRIP).nth(index) else { return };
-        let mut values: Strip = [0.0; STRIP];
+    fn write<S: Simd, T: Element>(&self, simd: S, to: &mut [T], index: usize, store: Store) {
+        let to = &mut to.as_chunks_mut().0[index];
         for part in 0..STRIP / S::V::LANES {
-            self.vector(simd, index, part).store(&mut values, part, Store::Cached);
+            T::store(self.vector(simd, part), to, part, store);
         }
-        if let Some((place, subtrahend)) = label {
-            values[place] -= subtrahend;
-        }
-        let mut stored = [T::ZERO; STRIP];
-        for part in 0..STRIP / S::V::LANES {
-            T::store(simd.load(&values, part), &mut stored, part, Store::Cached);
-        }
-        to.copy_from_slice(&stored[..to.len()]);
     }
 
     /// One vector of the gradient.
     #[inline(always)]
-    fn vector<S: Simd>(&self, simd: S, strip: usize, part: usize) -> S::V {
-        let Self { recipe, kept, factors } = self;
+    fn vector<S: Simd>(&self, simd: S, part: usize) -> S::V {
+        let Self { recipe, factors, .. } = *self;
         let hard = simd.splat(factors.hard);
-        if *recipe == Recipe::Hard {
-            return simd.load(&kept.hard[strip], part) * hard;
+        if recipe == Recipe::Hard {
+            return simd.load(self.hard, part) * hard;
         }
-        let first = simd.load(&kept.student[strip], part);
+        let first = simd.load(self.student, part);
         let student = simd.splat(factors.student);
         let student = match recipe {
             Recipe::SameExponential => student + hard,
@@ -132,10 +185,10 @@ impl Source<'_, '_> {
             Recipe::FourthPower => (first * first * first).mul_add(hard, student),
             _ => student,
         };
-        let teacher = simd.load(&kept.teacher[strip], part) * simd.splat(factors.teacher);
+        let teacher = simd.load(self.teacher, part) * simd.splat(factors.teacher);
         let soft = first.mul_add(student, teacher);
         match recipe {
-            Recipe::OwnExponential => simd.load(&kept.hard[strip], part).mul_add(hard, soft),
+            Recipe::OwnExponential => simd.load(self.hard, part).mul_add(hard, soft),
             _ => soft,
         }
     }

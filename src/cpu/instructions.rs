@@ -15,7 +15,7 @@ const VARIABLE: &str = "KDLOSS_CPU";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Instructions {
-    /// AVX-512 F and VL: 16 lanes.
+    /// AVX-512 F, DQ and VL: 16 lanes.
     Avx512,
     /// AVX2, fused multiply-add and F16C: 8 lanes.
     Avx2,
@@ -102,7 +102,7 @@ impl Detected {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl")]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
 fn run_avx512<T: Task>(task: T, simd: Avx512) -> T::Output {
     task.run(simd)
 }

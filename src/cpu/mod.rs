@@ -64,15 +64,20 @@
 //! * 16-bit gradients are the nearest value to the `f32` result.
 //! * After an error nothing has been written.
 
+mod agreement;
+mod ahead;
+mod aligned;
 #[doc(hidden)]
 pub mod alone;
 #[doc(hidden)]
 pub mod bracket;
 mod element;
+mod exponentials;
 #[doc(hidden)]
 pub mod floor;
 mod gradient;
 mod instructions;
+mod join;
 mod kept;
 mod load;
 mod options;
@@ -82,6 +87,7 @@ mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod visit;
 
 use rayon::prelude::*;
 

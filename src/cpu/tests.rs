@@ -4,15 +4,17 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
+use super::ahead::Ahead;
 use super::element::Element;
 use super::gradient::{Factors, Gradient};
 use super::instructions::{Detected, Instructions, Task};
 use super::kept::Kept;
 use super::load::{Loaded, TileBuffer};
 use super::recipe::Recipe;
-use super::simd::{STRIP, Simd, Store, Vector, exp2, phi_over_square};
-use super::tile::{Form, Pair, Strip, Summary, TILE, begin};
+use super::simd::{STRIP, Simd, Store, Vector, phi_over_square};
+use super::tile::{Form, Pair, Strip, Summary, TILE, Work, compare, statistics};
 use crate::logits::{Logits, LogitsMut};
+use crate::math::LOG2_E;
 use crate::row_stats::{MASKED, RowFlags, RowStats, Temperature};
 
 fn available() -> impl Iterator<Item = Detected> {
@@ -39,12 +41,14 @@ impl<F: OfVectors> Task for Map<F> {
     }
 }
 
-struct Exp2;
+/// With any exponents, or only those of normal numbers.
+struct Exp2<const LOW: bool>;
 
-impl OfVectors for Exp2 {
+impl<const LOW: bool> OfVectors for Exp2<LOW> {
     #[inline(always)]
     fn of<S: Simd>(&self, simd: S, x: S::V) -> S::V {
-        exp2(simd, x, 1.0)
+        let [power] = simd.exp2::<LOW, 1>([x]);
+        power
     }
 }
 
@@ -53,16 +57,17 @@ struct PhiOverSquare;
 impl OfVectors for PhiOverSquare {
     #[inline(always)]
     fn of<S: Simd>(&self, simd: S, x: S::V) -> S::V {
-        phi_over_square(simd, x)
+        let [phi] = phi_over_square(simd, [x]);
+        phi
     }
 }
 
 #[test]
-fn exp2_is_accurate_and_exact_at_its_ends() {
+fn exp2_is_accurate_and_0_where_it_would_be_subnormal() {
     for set in available() {
-        for start in 0..4000 {
-            let x: Strip = std::array::from_fn(|index| -((start * STRIP + index) as f32) / 1024.0);
-            for (x, got) in x.into_iter().zip(set.run(Map(x, Exp2))) {
+        for start in 0..4096 {
+            let x: Strip = std::array::from_fn(|index| 0.5 - ((start * STRIP + index) as f32) / 1024.0);
+            for (x, got) in x.into_iter().zip(set.run(Map(x, Exp2::<true>))) {
                 let exact = f64::from(x).exp2();
                 if x >= -126.0 {
                     assert!((f64::from(got) / exact - 1.0).abs() < 2e-7, "{set:?}: {x} {got:e}");
@@ -70,17 +75,21 @@ fn exp2_is_accurate_and_exact_at_its_ends() {
                     assert!((0.0..f32::MIN_POSITIVE).contains(&got), "{set:?}: {x} {got:e}");
                 }
             }
+            if x[STRIP - 1] >= -126.0 {
+                assert_eq!(set.run(Map(x, Exp2::<false>)), set.run(Map(x, Exp2::<true>)), "{set:?}: {x:?}");
+            }
         }
         for (x, want) in [(0.0, 1.0), (-0.0, 1.0), (-127.0, 0.0), (MASKED, 0.0), (f32::MIN, 0.0)] {
-            assert_eq!(set.run(Map([x; STRIP], Exp2)), [want; STRIP], "{set:?}: {x}");
+            assert_eq!(set.run(Map([x; STRIP], Exp2::<true>)), [want; STRIP], "{set:?}: {x}");
         }
+        assert!(set.run(Map([f32::NAN; STRIP], Exp2::<false>))[0].is_nan(), "{set:?}");
     }
 }
 
 #[test]
 fn phi_over_square_is_accurate() {
     for set in available() {
-        let y: Strip = std::array::from_fn(|index| (index as f32 - 15.5) / 32.0);
+        let y: Strip = std::array::from_fn(|index| (index as f32 - 31.5) / 64.0);
         for (y, got) in y.into_iter().zip(set.run(Map(y, PhiOverSquare))) {
             let exact = (f64::from(y).exp_m1() - f64::from(y)) / f64::from(y * y);
             assert!((f64::from(got) / exact - 1.0).abs() < 3e-7, "{set:?}: {y} {got:e} {exact:e}");
@@ -132,7 +141,7 @@ fn every_16_bit_number_widens_as_the_half_crate_widens_it() {
             for ((bits, wide), back) in bits.into_iter().zip(wide).zip(back) {
                 let want = bf16::from_bits(bits);
                 assert!(wide.to_bits() == want.to_f32().to_bits() || (wide.is_nan() && want.is_nan()));
-                assert!(back.to_bits() == bits || (back.is_nan() && want.is_nan()), "{set:?}: {bits:x}");
+                assert!(back.to_bits() == bits, "{set:?}: {bits:x}");
             }
             let (wide, back) = set.run(ThereAndBack(bits.map(f16::from_bits), Store::Cached));
             for ((bits, wide), back) in bits.into_iter().zip(wide).zip(back) {
@@ -152,7 +161,7 @@ fn narrowing_rounds_as_the_half_crate_rounds() {
             let wide: Strip = std::array::from_fn(|index| f32::from_bits(bits + index as u32 * 4099));
             let narrow = set.run(Narrow::<bf16>(wide, std::marker::PhantomData));
             for (wide, narrow) in wide.into_iter().zip(narrow) {
-                assert_eq!(narrow.to_bits(), bf16::from_f32(wide).to_bits(), "{set:?}: {wide}");
+                assert!(wide.is_nan() || narrow.to_bits() == bf16::from_f32(wide).to_bits(), "{set:?}: {wide}");
             }
             let narrow = set.run(Narrow::<f16>(wide, std::marker::PhantomData));
             for (wide, narrow) in wide.into_iter().zip(narrow) {
@@ -160,25 +169,50 @@ fn narrowing_rounds_as_the_half_crate_rounds() {
             }
             bits = next;
         }
+        // What x86-64 and AArch64 make of 0/0.
+        for nan in [0xffc0_0000, 0x7fc0_0000].map(f32::from_bits) {
+            assert!(set.run(Narrow::<bf16>([nan; STRIP], std::marker::PhantomData))[0].is_nan(), "{set:?}");
+        }
     }
 }
 
-/// Loads a tile: its numbers, their largest, whether it is not finite, may be masked, and was left where it is.
-struct Load<'a>(Logits<'a>);
+/// Loads a tile.
+struct Load<'a>(Logits<'a>, How);
+
+/// By which way a tile is loaded.
+#[derive(Clone, Copy)]
+enum How {
+    Plain,
+    Cleaned,
+}
+
+struct Told {
+    strips: Vec<f32>,
+    largest: f32,
+    has_low: bool,
+    nonfinite: bool,
+    masked: bool,
+    /// Whether the strips are the logits themselves.
+    in_place: bool,
+}
 
 impl Task for Load<'_> {
-    type Output = (Vec<f32>, f32, bool, bool, bool);
+    type Output = Told;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Self::Output {
+    fn run<S: Simd>(self, simd: S) -> Told {
         let mut buffer = TileBuffer::default();
         let Range { start, end } = match self.0 {
             Logits::F32(slice) => slice.as_ptr_range(),
             _ => std::ptr::null()..std::ptr::null(),
         };
-        let loaded = Loaded::new(simd, self.0, &mut buffer);
-        let flat = loaded.strips.as_flattened().to_vec();
-        (flat, loaded.largest, loaded.nonfinite, loaded.masked, (start..end).contains(&loaded.strips.as_ptr().cast()))
+        let loaded = match self.1 {
+            How::Plain => Loaded::new(simd, self.0, LOG2_E, &mut buffer),
+            How::Cleaned => Loaded::cleaned(self.0, &mut buffer),
+        };
+        let Loaded { largest, has_low, nonfinite, masked, .. } = loaded;
+        let in_place = (start..end).contains(&loaded.strips.as_ptr().cast());
+        Told { strips: loaded.strips.as_flattened().to_vec(), largest, has_low, nonfinite, masked, in_place }
     }
 }
 
@@ -187,36 +221,51 @@ fn a_ragged_tile_is_padded_and_a_whole_one_of_f32_is_not_copied() {
     for set in available() {
         for len in [1, 17, STRIP - 1, STRIP, STRIP + 1, TILE - 1, TILE] {
             let logits: Vec<f32> = (0..len).map(|index| -1.0 - index as f32 / 64.0).collect();
-            let (flat, largest, nonfinite, masked, in_place) = set.run(Load(Logits::F32(&logits)));
-            assert_eq!((largest, nonfinite, masked, in_place), (-1.0, false, false, len % STRIP == 0), "{set:?} {len}");
-            assert_eq!(flat[..len], logits, "{set:?} {len}");
-            assert!(flat[len..].iter().all(|&padding| padding == MASKED) && flat.len() < len + STRIP);
+            let told = set.run(Load(Logits::F32(&logits), How::Plain));
+            let is_whole = len % STRIP == 0;
+            assert_eq!((told.largest, told.nonfinite, told.masked), (-1.0, false, false), "{set:?} {len}");
+            assert_eq!((told.in_place, told.has_low), (is_whole, !is_whole), "{set:?} {len}");
+            assert_eq!(told.strips[..len], logits, "{set:?} {len}");
+            assert!(told.strips[len..].iter().all(|&padding| padding == MASKED) && told.strips.len() < len + STRIP);
             let narrow: Vec<bf16> = logits.iter().map(|&logit| bf16::from_f32(logit)).collect();
-            let (flat, largest, .., in_place) = set.run(Load(Logits::Bf16(&narrow)));
-            assert_eq!((largest, in_place), (-1.0, false), "{set:?} {len}");
-            assert!(flat.iter().zip(&narrow).all(|(&wide, narrow)| wide == narrow.to_f32()));
+            let told = set.run(Load(Logits::Bf16(&narrow), How::Plain));
+            assert_eq!((told.largest, told.in_place), (-1.0, false), "{set:?} {len}");
+            assert!(told.strips.iter().zip(&narrow).all(|(&wide, narrow)| wide == narrow.to_f32()));
         }
     }
 }
 
 #[test]
-fn what_is_no_ordinary_number_is_found_wherever_it_is() {
+fn what_is_not_plain_is_found_wherever_it_is() {
     for set in available() {
         for place in [0, 7, 31, 32, 40, 63, 64] {
-            let load = |odd: f32| {
+            let load = |odd: f32, how: How| {
                 let mut logits = [0.5f32; 65];
                 logits[place] = odd;
-                let (flat, largest, nonfinite, masked, _) = set.run(Load(Logits::F32(&logits)));
-                (flat[place], largest, nonfinite, masked)
+                set.run(Load(Logits::F32(&logits), how))
             };
-            for poison in [f32::NAN, -f32::NAN, f32::from_bits(0x7fff_ffff), f32::INFINITY] {
-                assert_eq!(load(poison), (0.0, 0.5, true, true), "{set:?}: {poison} at {place}");
+            for poison in [f32::NAN, -f32::NAN, f32::from_bits(0x7fff_ffff)] {
+                let told = load(poison, How::Cleaned);
+                assert_eq!((told.strips[place], told.nonfinite), (0.0, true), "{set:?}: {poison} at {place}");
             }
+            let told = load(f32::INFINITY, How::Plain);
+            assert_eq!((told.strips[place], told.largest, told.nonfinite), (0.0, 0.5, true), "{set:?}: at {place}");
             for mask in [f32::NEG_INFINITY, f32::MIN, MASKED] {
-                assert_eq!(load(mask), (MASKED, 0.5, false, true), "{set:?}: {mask} at {place}");
+                let told = load(mask, How::Plain);
+                assert_eq!((told.strips[place], told.largest), (MASKED, 0.5), "{set:?}: {mask} at {place}");
+                assert_eq!(
+                    (told.nonfinite, told.masked, told.has_low),
+                    (false, true, true),
+                    "{set:?}: {mask} at {place}"
+                );
             }
-            assert_eq!(load(2e30), (2e30, 2e30, false, true), "{set:?}: at {place}");
-            assert_eq!(load(9e29), (9e29, 9e29, false, false), "{set:?}: at {place}");
+            assert_eq!(load(2e30, How::Plain).largest, 2e30, "{set:?}: at {place}");
+        }
+        // As far from the others as a normal power of two allows, and a little further.
+        for (depth, has_low) in [(86.0, false), (87.0, true)] {
+            let mut logits = [0.25f32; STRIP];
+            logits[5] -= depth;
+            assert_eq!(set.run(Load(Logits::F32(&logits), How::Plain)).has_low, has_low, "{set:?}: {depth}");
         }
     }
 }
@@ -227,7 +276,7 @@ struct Whole<'a> {
     teacher: &'a [f32],
     recipe: Recipe,
     temperature: Temperature,
-    factors: fn(&Summary, Temperature) -> Factors,
+    factors: fn(&Summary) -> Factors,
 }
 
 impl Task for Whole<'_> {
@@ -235,19 +284,26 @@ impl Task for Whole<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let Self { recipe, temperature, .. } = self;
         let mut buffers = [(); 2].map(|()| TileBuffer::default());
         let [student_buffer, teacher_buffer] = &mut buffers;
         let [student, teacher] = [self.student, self.teacher].map(Logits::F32);
-        let student = Loaded::new(simd, student, student_buffer);
-        let pair = Pair { student, teacher: Loaded::new(simd, teacher, teacher_buffer) };
-        let mut memory = vec![[f32::NAN; STRIP]; student.strips.len() * self.recipe.kept()];
-        let mut kept = Kept::new(self.recipe, &mut memory);
-        let summary = begin(simd, self.recipe, self.temperature, pair, &mut kept, None);
+        let scale = temperature.exponent_scale.max(LOG2_E);
+        let student = Loaded::new(simd, student, scale, student_buffer);
+        let teacher = if recipe.has_soft() { Loaded::new(simd, teacher, scale, teacher_buffer) } else { student };
+        let strips = student.strips.len();
+        let mut memory = vec![[f32::NAN; STRIP]; strips * recipe.kept()];
+        let mut distances = vec![[f32::NAN; STRIP]; strips];
+        let kept = Kept::new(recipe, &mut memory);
+        let mut work = Work { kept, distances: &mut distances, previous: None, ahead: Ahead::NOWHERE };
+        let stats = statistics(simd, recipe, temperature, Pair { student, teacher }, &mut work);
+        let summary = compare(simd, recipe, temperature, stats, strips, &mut work);
         let mut gradient = vec![f32::NAN; self.student.len()];
-        let factors = (self.factors)(&summary, self.temperature);
+        let factors = (self.factors)(&summary);
         let destination = LogitsMut::F32(&mut gradient);
         let destination = Gradient { destination, factors, label: None, store: Store::Streaming };
-        destination.write_all(simd, self.recipe, &kept);
+        destination.begin(simd, recipe, &work.kept).write_all(simd, recipe, &work.kept);
+        simd.fence();
         (summary, gradient)
     }
 }
@@ -255,13 +311,13 @@ impl Task for Whole<'_> {
 const HARD: f32 = 0.25;
 const SOFT: f32 = 1.5;
 
-fn factors(summary: &Summary, temperature: Temperature) -> Factors {
-    let normalizer = summary.stats.finish(temperature);
+fn factors(summary: &Summary) -> Factors {
+    let stats = summary.stats;
     let (student, teacher) = match summary.form {
-        Form::Exponential => (normalizer.student_tempered_factor, -normalizer.teacher_tempered_factor),
+        Form::Exponential => (stats.student_tempered_sum.recip(), -stats.teacher_tempered_sum.recip()),
         Form::Difference => (0.0, 1.0),
     };
-    Factors { student: SOFT * student, teacher: SOFT * teacher, hard: HARD * normalizer.student_factor }
+    Factors { student: SOFT * student, teacher: SOFT * teacher, hard: HARD / stats.student_sum }
 }
 
 /// The statistics of elements, halves merged: a running sum in `f32` would be the less accurate of the two.

@@ -50,13 +50,13 @@ impl Simd for Avx2 {
     type V = F32x8;
 
     #[inline(always)]
-    fn vectors(strips: &[[f32; STRIP]]) -> &[[f32; 8]] {
-        strips.as_flattened().as_chunks().0
+    fn vectors(strip: &[f32; STRIP]) -> &[[f32; 8]] {
+        strip.as_chunks().0
     }
 
     #[inline(always)]
-    fn vectors_mut(strips: &mut [[f32; STRIP]]) -> &mut [[f32; 8]] {
-        strips.as_flattened_mut().as_chunks_mut().0
+    fn vectors_mut(strip: &mut [f32; STRIP]) -> &mut [[f32; 8]] {
+        strip.as_chunks_mut().0
     }
 
     #[inline(always)]
@@ -126,11 +126,6 @@ impl F32x8 {
         intrinsic!(_mm256_castps_si256(self.0))
     }
 
-    #[inline(always)]
-    fn magnitude(self) -> Self {
-        Self(intrinsic!(_mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0)))
-    }
-
     /// Both halves joined lane by lane, then again until one lane is left.
     #[inline(always)]
     fn reduce(self, join: impl Fn(__m128, __m128) -> __m128) -> f32 {
@@ -177,6 +172,11 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
+    fn min_or_second(self, other: Self) -> Self {
+        Self(intrinsic!(_mm256_min_ps(self.0, other.0)))
+    }
+
+    #[inline(always)]
     fn less_than(self, other: Self) -> __m256 {
         intrinsic!(_mm256_cmp_ps::<_CMP_LT_OQ>(self.0, other.0))
     }
@@ -192,15 +192,8 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    fn select(mask: __m256, yes: Self, no: Self) -> Self {
-        Self(intrinsic!(_mm256_blendv_ps(no.0, yes.0, mask)))
-    }
-
-    #[inline(always)]
-    fn max_magnitude(self, other: Self) -> Self {
-        // As integers, where NaN is above infinity.
-        let larger = intrinsic!(_mm256_max_epu32(self.bits(), other.magnitude().bits()));
-        Self(intrinsic!(_mm256_castsi256_ps(larger)))
+    fn mul_where(self, mask: __m256, b: Self, otherwise: Self) -> Self {
+        Self(intrinsic!(_mm256_blendv_ps(otherwise.0, (self * b).0, mask)))
     }
 
     #[inline(always)]
@@ -220,8 +213,8 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    fn all_abs_less_than(self, bound: f32) -> bool {
-        Self::all(self.magnitude().less_than(Self(intrinsic!(_mm256_set1_ps(bound)))))
+    fn smallest(self) -> f32 {
+        self.reduce(|a, b| intrinsic!(_mm_min_ps(a, b)))
     }
 
     #[inline(always)]
@@ -250,10 +243,8 @@ impl Vector for F32x8 {
         let ties_to_even =
             intrinsic!(_mm256_add_epi32(_mm256_and_si256(high, _mm256_set1_epi32(1)), _mm256_set1_epi32(0x7fff)));
         let rounded = intrinsic!(_mm256_srli_epi32::<16>(_mm256_add_epi32(bits, ties_to_even)));
-        let quiet_nan = intrinsic!(_mm256_or_si256(high, _mm256_set1_epi32(0x40)));
-        let is_nan = intrinsic!(_mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(self.0, self.0)));
-        let words = intrinsic!(_mm256_blendv_epi8(rounded, quiet_nan, is_nan));
-        let halves = intrinsic!(_mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words)));
+        let [low, high] = intrinsic!([_mm256_castsi256_si128(rounded), _mm256_extracti128_si256::<1>(rounded)]);
+        let halves = intrinsic!(_mm_packus_epi32(low, high));
         store_halves(part_mut(strip, index), halves, how);
     }
 }

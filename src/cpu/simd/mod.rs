@@ -19,17 +19,22 @@ use half::{bf16, f16};
 
 use crate::math;
 
-/// Elements of a strip, the step of every loop: two vectors of AVX-512, four of AVX2, and one cache line of 16-bit logits.
-pub(super) const STRIP: usize = 32;
+/// Vectors that a loop over exponentials takes at a time, step by step side by side: one exponential is a chain of ten
+/// instructions that wait for one another, and a processor looks only so far ahead for others. More than two at a time need more
+/// registers than AVX2 has.
+pub(super) const SIDE_BY_SIDE: usize = 2;
+
+/// Elements of a strip, the step of every loop: four vectors of AVX-512, eight of AVX2, and four cache lines of `f32`.
+pub(super) const STRIP: usize = 64;
 
 /// A set of vector instructions.
 pub(super) trait Simd: Copy {
     type V: Vector;
 
-    /// Strips as the lanes of vectors, for a loop that goes vector by vector.
-    fn vectors(strips: &[[f32; STRIP]]) -> &[<Self::V as Vector>::Lanes];
+    /// A strip as the lanes of vectors, for a loop that goes vector by vector.
+    fn vectors(strip: &[f32; STRIP]) -> &[<Self::V as Vector>::Lanes];
     /// As [`vectors`](Self::vectors).
-    fn vectors_mut(strips: &mut [[f32; STRIP]]) -> &mut [<Self::V as Vector>::Lanes];
+    fn vectors_mut(strip: &mut [f32; STRIP]) -> &mut [<Self::V as Vector>::Lanes];
     /// The vector of some lanes.
     fn vector(self, lanes: &<Self::V as Vector>::Lanes) -> Self::V;
 
@@ -41,6 +46,12 @@ pub(super) trait Simd: Copy {
     fn load_f16(self, strip: &[f16; STRIP], index: usize) -> Self::V;
     /// As [`load`](Self::load), widened.
     fn load_bf16(self, strip: &[bf16; STRIP], index: usize) -> Self::V;
+    /// `2^x` for each number, below 2e-7 off, where all are from -126 to 126. With `LOW`, numbers may be lower, and what is below
+    /// the smallest normal number is 0 or that number; from -127 on 0.
+    #[inline(always)]
+    fn exp2<const LOW: bool, const N: usize>(self, x: [Self::V; N]) -> [Self::V; N] {
+        exp2_by_rounding::<Self, LOW, N>(self, x)
+    }
     /// Asks for the cache line that holds an address, which need not be one of this process. Changes nothing.
     fn prefetch<T>(self, address: *const T);
     /// Orders the stores past the caches before all that follow.
@@ -74,32 +85,33 @@ pub(super) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Ou
     fn mul_sub(self, b: Self, c: Self) -> Self;
     /// The larger of two numbers, `other` if either is NaN.
     fn max_or_second(self, other: Self) -> Self;
+    /// The smaller of two numbers, `other` if either is NaN.
+    fn min_or_second(self, other: Self) -> Self;
     /// Whether `self < other`; false for NaN.
     fn less_than(self, other: Self) -> Self::Mask;
     /// The lanes that are set in both masks.
     fn both(a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// Whether all lanes are set.
     fn all(mask: Self::Mask) -> bool;
-    /// In each lane `yes` where the mask is set, else `no`.
-    fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
-    /// The larger magnitude of each lane, where NaN counts as larger than infinity.
-    fn max_magnitude(self, other: Self) -> Self;
-    /// `self` times 2 to the power of the integer in the low bits of `exponent`: see [`exp2`]. Only for results that are
-    /// normal, or 0 if `self` is 1 and the integer -127.
+    /// In each lane `self · b` where the mask is set, else `otherwise`.
+    fn mul_where(self, mask: Self::Mask, b: Self, otherwise: Self) -> Self;
+    /// `self` times 2 to the power of the integer in the low bits of `exponent`: see [`exp2_by_rounding`]. Only for results that
+    /// are normal, or 0 if `self` is 1 and the integer -127.
     fn scale_by_power(self, exponent: Self) -> Self;
 
     /// The lanes added as a balanced tree.
     fn sum(self) -> f32;
     /// The largest lane, where none is NaN.
     fn largest(self) -> f32;
-    /// Whether every lane's magnitude is below `bound`; false if one is NaN.
-    fn all_abs_less_than(self, bound: f32) -> bool;
+    /// The smallest lane, where none is NaN.
+    fn smallest(self) -> f32;
 
     /// Stores to vector number `index` of a strip.
     fn store(self, strip: &mut [f32; STRIP], index: usize, how: Store);
     /// As [`store`](Self::store), rounded to nearest, ties to even.
     fn store_f16(self, strip: &mut [f16; STRIP], index: usize, how: Store);
-    /// As [`store`](Self::store), rounded to nearest, ties to even.
+    /// As [`store`](Self::store), rounded to nearest, ties to even. Of NaN only what arithmetic makes stays NaN: another's digits may
+    /// be carried into its sign.
     fn store_bf16(self, strip: &mut [bf16; STRIP], index: usize, how: Store);
 }
 
@@ -107,15 +119,23 @@ pub(super) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Ou
 /// left in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
 
-/// `2^(x · scale)` for `x ≤ 0` and not NaN, by the steps of [`math::exp2`](crate::math::exp2), with a polynomial of one degree
-/// less. Results below the smallest normal number may be any number below that; from -127 on they are 0 exactly.
+/// [`Simd::exp2`] by the steps of [`math::exp2`](crate::math::exp2), with a polynomial of one degree less.
 #[inline(always)]
-pub(super) fn exp2<S: Simd>(simd: S, x: S::V, scale: f32) -> S::V {
+fn exp2_by_rounding<S: Simd, const LOW: bool, const N: usize>(simd: S, mut x: [S::V; N]) -> [S::V; N] {
     let round = simd.splat(ROUND);
-    let x = simd.splat(-127.0).max_or_second(x * simd.splat(scale));
-    let shifted = x + round;
-    let rest = x - (shifted - round);
-    polynomial(simd, rest, EXP2).scale_by_power(shifted)
+    let mut shifted = x;
+    for index in 0..N {
+        if LOW {
+            x[index] = simd.splat(-127.0).max_or_second(x[index]);
+        }
+        shifted[index] = x[index] + round;
+        x[index] = x[index] - (shifted[index] - round);
+    }
+    x = polynomials(simd, x, EXP2);
+    for index in 0..N {
+        x[index] = x[index].scale_by_power(shifted[index]);
+    }
+    x
 }
 
 /// `2^r` for `r` in `[-½, ½]`: minimax for the relative error, off by 1.05e-7, the constant term held at 1. One term more, as in
@@ -124,13 +144,18 @@ const EXP2: [f32; 6] = [1.0, std::f32::consts::LN_2, 0.240_222_83, 0.055_505_585
 
 /// `φ(y) / y²` for `|y| < ½`: see [`math::phi`](crate::math::phi).
 #[inline(always)]
-pub(super) fn phi_over_square<S: Simd>(simd: S, y: S::V) -> S::V {
-    polynomial(simd, y, math::PHI)
+pub(super) fn phi_over_square<S: Simd, const N: usize>(simd: S, y: [S::V; N]) -> [S::V; N] {
+    polynomials(simd, y, math::PHI)
 }
 
-/// Horner's rule; `coefficients` begin with the constant.
+/// Horner's rule for several numbers, step by step side by side; `coefficients` begin with the constant.
 #[inline(always)]
-fn polynomial<S: Simd, const N: usize>(simd: S, x: S::V, coefficients: [f32; N]) -> S::V {
-    let highest = simd.splat(coefficients[N - 1]);
-    coefficients[..N - 1].iter().rev().fold(highest, |value, &next| value.mul_add(x, simd.splat(next)))
+fn polynomials<S: Simd, const N: usize, const M: usize>(simd: S, x: [S::V; N], coefficients: [f32; M]) -> [S::V; N] {
+    let mut values = [simd.splat(coefficients[M - 1]); N];
+    for &next in coefficients[..M - 1].iter().rev() {
+        for index in 0..N {
+            values[index] = values[index].mul_add(x[index], simd.splat(next));
+        }
+    }
+    values
 }

@@ -29,13 +29,13 @@ impl Simd for Portable {
     type V = Lanes;
 
     #[inline(always)]
-    fn vectors(strips: &[[f32; STRIP]]) -> &[[f32; LANES]] {
-        strips.as_flattened().as_chunks().0
+    fn vectors(strip: &[f32; STRIP]) -> &[[f32; LANES]] {
+        strip.as_chunks().0
     }
 
     #[inline(always)]
-    fn vectors_mut(strips: &mut [[f32; STRIP]]) -> &mut [[f32; LANES]] {
-        strips.as_flattened_mut().as_chunks_mut().0
+    fn vectors_mut(strip: &mut [f32; STRIP]) -> &mut [[f32; LANES]] {
+        strip.as_chunks_mut().0
     }
 
     #[inline(always)]
@@ -136,6 +136,11 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    fn min_or_second(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
     fn less_than(self, other: Self) -> Mask {
         from_fn(|lane| if self.0[lane] < other.0[lane] { u32::MAX } else { 0 })
     }
@@ -151,15 +156,10 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    fn select(mask: Mask, yes: Self, no: Self) -> Self {
-        let bits = |lane: usize| (yes.0[lane].to_bits() & mask[lane]) | (no.0[lane].to_bits() & !mask[lane]);
+    fn mul_where(self, mask: Mask, b: Self, otherwise: Self) -> Self {
+        let product = self * b;
+        let bits = |lane: usize| (product.0[lane].to_bits() & mask[lane]) | (otherwise.0[lane].to_bits() & !mask[lane]);
         Self(from_fn(|lane| f32::from_bits(bits(lane))))
-    }
-
-    #[inline(always)]
-    fn max_magnitude(self, other: Self) -> Self {
-        // As integers, where NaN is above infinity.
-        self.zip(other, |a, b| f32::from_bits(a.to_bits().max(b.abs().to_bits())))
     }
 
     #[inline(always)]
@@ -178,8 +178,8 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    fn all_abs_less_than(self, bound: f32) -> bool {
-        self.0.iter().all(|lane| lane.abs() < bound)
+    fn smallest(self) -> f32 {
+        self.reduce(|a, b| if a < b { a } else { b })
     }
 
     #[inline(always)]
@@ -197,9 +197,7 @@ impl Vector for Lanes {
         strip.as_chunks_mut().0[index] = self.0.map(|value| {
             let bits = value.to_bits();
             let ties_to_even = 0x7fff + ((bits >> 16) & 1);
-            let rounded = (bits.wrapping_add(ties_to_even) >> 16) as u16;
-            let quiet_nan = (bits >> 16) as u16 | 0x40;
-            bf16::from_bits(if value.is_nan() { quiet_nan } else { rounded })
+            bf16::from_bits((bits.wrapping_add(ties_to_even) >> 16) as u16)
         });
     }
 }

@@ -1,0 +1,150 @@
+//! What the tiles of a row come to: its terms, and what makes each tile's kept numbers the row's gradient.
+//!
+//! By the chain rule of the divergence, that of the row is the sum over its tiles of what each adds as if it were one element,
+//! with its mass for probability, and of its own divergence weighed by the teacher's mass. No term is negative.
+
+use super::gradient::Factors;
+use super::recipe::Recipe;
+use super::row::{Row, RowOutcome, Settings};
+use super::tile::{Form, Summary};
+use crate::math::LOG2_E;
+use crate::row_stats::{RowFlags, RowStats, SoftElement, Temperature, is_masked};
+use crate::value::RowLoss;
+
+/// What the tiles of a row come to.
+pub(super) struct Joined {
+    pub(super) outcome: RowOutcome,
+    /// What makes the gradient of each tile; `None` if it is NaN.
+    pub(super) factors: Option<Vec<Factors>>,
+}
+
+impl Joined {
+    pub(super) fn new(tiles: &[Summary], row: &Row<'_>, recipe: Recipe, settings: &Settings) -> Self {
+        let loss = &settings.loss;
+        let weights = row.weights(settings);
+        let total = Total::new(tiles, settings.temperature);
+        if total.is_nonfinite(recipe) {
+            let nan_if = |counts: bool| if counts { f64::NAN } else { 0.0 };
+            let row = RowLoss::new(loss, nan_if(recipe.has_hard()), nan_if(recipe.has_soft()));
+            return Self { outcome: RowOutcome { row, nonfinite: true }, factors: None };
+        }
+        let mut divergence = 0.0;
+        let factors = tiles.iter().zip(&total.shares).map(|(tile, &shares)| {
+            let mut factors = Factors { hard: (weights.hard * shares.hard / total.hard) as f32, ..Factors::default() };
+            if recipe.has_soft() {
+                let part = total.part(tile, shares);
+                divergence += part.divergence;
+                factors.student = (weights.soft * part.student_factor) as f32;
+                factors.teacher = (weights.soft * part.teacher_factor) as f32;
+            }
+            factors
+        });
+        let factors = Some(factors.collect());
+        // Read before the gradient overwrites it.
+        let hard = row.role.hard_label.map_or(0.0, |label| total.hard_term(row.columns.student().get(label)));
+        let soft = if total.flags.contains(RowFlags::INFINITE_SOFT) {
+            f64::INFINITY
+        } else {
+            loss.temperature * loss.temperature * divergence
+        };
+        Self { outcome: RowOutcome { row: RowLoss::new(loss, hard, soft), nonfinite: false }, factors }
+    }
+}
+
+/// The statistics of a whole row, in `f64`.
+struct Total {
+    student_max: f32,
+    teacher_max: f32,
+    hard: f64,
+    student: f64,
+    teacher: f64,
+    /// `log(Zb / Za)`.
+    log_ratio: f64,
+    flags: RowFlags,
+    temperature: Temperature,
+    /// Of each tile.
+    shares: Vec<Shares>,
+}
+
+/// What makes exponentials relative to a tile's largest logits relative to the row's: at most 1.
+#[derive(Debug, Clone, Copy)]
+struct Shares {
+    hard: f64,
+    student: f64,
+    teacher: f64,
+}
+
+/// What a tile is to its row's soft term.
+struct Part {
+    /// What it adds to the divergence over `T²`.
+    divergence: f64,
+    /// Makes the student's kept numbers parts of `q - p`.
+    student_factor: f64,
+    /// Makes the teacher's kept numbers parts of `q - p`.
+    teacher_factor: f64,
+}
+
+impl Total {
+    fn new(tiles: &[Summary], temperature: Temperature) -> Self {
+        let largest =
+            |of: fn(&RowStats) -> f32| tiles.iter().map(|tile| of(&tile.stats)).fold(f32::NEG_INFINITY, f32::max);
+        let (student_max, teacher_max) = (largest(|stats| stats.student_max), largest(|stats| stats.teacher_max));
+        let shares = tiles.iter().map(|Summary { stats, .. }| {
+            let (student, teacher) = (stats.student_max - student_max, stats.teacher_max - teacher_max);
+            let share = |depth: f32, scale: f32| (f64::from(depth) * f64::from(scale)).exp2();
+            let scale = temperature.exponent_scale;
+            Shares { hard: share(student, LOG2_E), student: share(student, scale), teacher: share(teacher, scale) }
+        });
+        let shares: Vec<Shares> = shares.collect();
+        let total = |of: fn(&RowStats, Shares) -> (f32, f64)| {
+            let parts = tiles.iter().zip(&shares).map(|(tile, &shares)| of(&tile.stats, shares));
+            parts.map(|(sum, share)| f64::from(sum) * share).sum::<f64>()
+        };
+        let student = total(|stats, shares| (stats.student_tempered_sum, shares.student));
+        let teacher = total(|stats, shares| (stats.teacher_tempered_sum, shares.teacher));
+        Self {
+            student_max,
+            teacher_max,
+            hard: total(|stats, shares| (stats.student_sum, shares.hard)),
+            student,
+            teacher,
+            log_ratio: (teacher / student).ln(),
+            flags: tiles.iter().fold(RowFlags::default(), |flags, tile| flags.or(tile.stats.flags)),
+            temperature,
+            shares,
+        }
+    }
+
+    /// Whether the row's loss is NaN: it holds NaN or +∞, or a matrix that was read is masked throughout.
+    fn is_nonfinite(&self, recipe: Recipe) -> bool {
+        self.flags.contains(RowFlags::NONFINITE)
+            || is_masked(self.student_max)
+            || (recipe.has_soft() && is_masked(self.teacher_max))
+    }
+
+    /// `logsumexp(s) - s[y]`, given the student logit of the label; +∞ if that logit is masked.
+    fn hard_term(&self, label_logit: f32) -> f64 {
+        if is_masked(label_logit) {
+            return f64::INFINITY;
+        }
+        self.hard.ln() + (f64::from(self.student_max) - f64::from(label_logit))
+    }
+
+    fn part(&self, tile: &Summary, shares: Shares) -> Part {
+        let Summary { stats, .. } = tile;
+        let (student_factor, teacher_factor) = (shares.student / self.student, shares.teacher / self.teacher);
+        let student_sum = f64::from(stats.student_tempered_sum);
+        let (q, p) = (student_sum * student_factor, f64::from(stats.teacher_tempered_sum) * teacher_factor);
+        let distance = (stats.student_max - self.student_max) - (stats.teacher_max - self.teacher_max);
+        let y = f64::from(distance) * f64::from(self.temperature.reciprocal) + (self.log_ratio - tile.log_ratio);
+        let element = SoftElement::new::<false>(q as f32, p as f32, y as f32);
+        let within = if p > 0.0 { p * f64::from(tile.divergence) } else { 0.0 };
+        let divergence = f64::from(element.divergence) + within;
+        match tile.form {
+            Form::Exponential => Part { divergence, student_factor, teacher_factor: -teacher_factor },
+            Form::Difference => {
+                Part { divergence, student_factor: f64::from(element.difference) / student_sum, teacher_factor: p }
+            }
+        }
+    }
+}
