@@ -93,6 +93,6 @@ impl Exponentials<'_> {
 
 /// All lanes of all vectors.
 #[inline(always)]
-pub(super) fn total<V: Vector>([a, b]: [V; SIDE_BY_SIDE]) -> f32 {
-    (a + b).sum()
+pub(super) fn total<V: Vector>([a, b, c, d]: [V; SIDE_BY_SIDE]) -> f32 {
+    ((a + b) + (c + d)).sum()
 }

@@ -20,9 +20,8 @@ use half::{bf16, f16};
 use crate::math;
 
 /// Vectors that a loop over exponentials takes at a time, step by step side by side: one exponential is a chain of ten
-/// instructions that wait for one another, and a processor looks only so far ahead for others. More than two at a time need more
-/// registers than AVX2 has.
-pub(super) const SIDE_BY_SIDE: usize = 2;
+/// instructions that wait for one another, and a processor looks only so far ahead for others.
+pub(super) const SIDE_BY_SIDE: usize = 4;
 
 /// Elements of a strip, the step of every loop: four vectors of AVX-512, eight of AVX2, and four cache lines of `f32`.
 pub(super) const STRIP: usize = 64;
