@@ -6,23 +6,24 @@
 //! [`rayon::ThreadPool::install`]); where there are few rows for each thread, the tiles of a row are shared too, 1024 elements
 //! each. Threads wait for one another only there, between the passes of a row.
 //!
-//! **One visit of each logit.** A tile is read from memory once. In the first-level cache its maxima are found, the
+//! **One visit of each logit.** A tile is read from memory once. In the first-level cache its largest logits are found, the
 //! exponentials are taken relative to them and added up, and the tile's two distributions are compared as if the tile were
-//! the row. Row and tiles are joined by the [statistics](crate::row_stats)' merge, and by the chain rule of the divergence:
+//! the row. Tiles are joined by carrying their sums to the row's largest logits, and by the chain rule of the divergence:
 //! the row's is that between the tiles' masses, plus each tile's own, weighed by the teacher's mass. No term is negative, so
 //! nothing cancels, and the loss alone needs no second visit.
 //!
 //! **The gradient from what was kept.** `e^((s - m_s) / T)` and `e^((t - m_t) / T)` of one row are kept, as `f32`, until the
 //! row's sums are known: the gradient is made of them by three multiplications, without reading a logit again. Where a
 //! tile's distributions nearly agree (`|log q - log p| < ½` throughout), their difference by the polynomial is kept in the
-//! second's place, so it keeps its digits. The gradient of a row is written while the next row is begun, block by block: one
-//! waits for memory, the other for arithmetic, and both use the same lines of what is kept.
+//! second's place, so it keeps its digits. The gradient of a row is written while the next row is begun, a strip of 64 elements
+//! just before the exponentials that overwrite what it is made of: one waits for a cache, the other for arithmetic.
 //!
-//! **One loop for each purpose.** The largest logit, each kind of exponential, the comparison, the gradient: each has a loop of
-//! its own over data in the first-level cache, of twenty to thirty instructions for each vector. The fewer a loop does, the
-//! more of its constants and sums stay in registers; what takes instructions is what takes time (on two hardware threads of
-//! one core all the more). The loops take turns over blocks of 256 elements, and meanwhile ask for the next tile's logits,
-//! which they would otherwise come to in bursts that a processor's own prefetcher is late for.
+//! **One loop for each purpose.** The largest logit, each kind of exponential, the comparison: each has a loop of its own over
+//! data in the first-level cache, of ten to twenty instructions for each vector. The fewer a loop does, the more of its
+//! constants and sums stay in registers. Four vectors go side by side, since an exponential is a chain of instructions that wait
+//! for one another; and what comes late (the largest logit, the logarithm of a sum) is under way while another tile's loop runs.
+//! All the while the loops ask for the next tile's logits, a cache line at every step: a processor's own prefetcher stops at the end
+//! of a page, and a burst of requests stops the loops.
 //!
 //! | | exponentials per element | kept numbers per element |
 //! |---|---|---|
@@ -33,22 +34,23 @@
 //!
 //! The first pass takes them all; the second, and the loss alone, take none more. Memory sees each logit read once and each
 //! gradient entry written once; what is kept (1.2 MB per thread for two numbers at a vocabulary of 151 936) stays in the
-//! processor's caches. Beyond the caller's buffers a call uses that, at most four tiles per thread and some words per tile:
+//! processor's caches. Beyond the caller's buffers a call uses that, at most six tiles per thread and some words per tile:
 //! nothing of the size of the batch. The loss alone keeps nothing.
 //!
 //! **Vectors.** The loops are written once, over a small trait of vectors; AVX-512, AVX2 (with FMA and F16C) and portable
-//! loops differ in the type of vector only. [`instructions`] says which computes; the environment variable `KDLOSS_CPU`
+//! loops differ in the type of vector, and AVX-512 has instructions of its own for both ends of an exponential. [`instructions`] says which computes; the environment variable `KDLOSS_CPU`
 //! (`avx512`, `avx2`, `portable`) or [`Options`] change it, and what the processor lacks is an error. The specification
-//! runs on each set that the machine has; on AVX-512 it has so far run on an emulated processor only (`cargo xtask avx512`).
-//! The same loop over exponentials by crates of vectors takes as long on AVX2: 0.98 times ours with `fearless_simd` 1.2, 0.97 with
-//! `pulp` 0.22 (no look for numbers that are not ordinary in either), and 2.4 with `wide` 1.7, which is decided when the program is
-//! compiled (`cargo run --release -p kdloss-peers -- vectors`, a virtual AMD EPYC). Ours are written by hand for what those lack:
-//! stores past the caches, prefetching, and 16-bit logits.
+//! runs on each set that the machine has, and on AVX-512 anywhere by way of an emulated processor (`cargo xtask avx512`).
+//! The loop over exponentials by crates of vectors takes 1.5 times as long with `fearless_simd` 1.2 on AVX-512, 2.4 times with `pulp`
+//! 0.22 (which has AVX2 there) and 4.9 times with `wide` 1.7 (decided when the program is compiled): `cargo run --release -p kdloss-peers
+//! -- vectors`, on two cores of a virtual Intel Xeon (Emerald Rapids). On AVX2 alone the former two took as long as ours did. Ours are
+//! written by hand for what those lack: the instructions that take an exponential apart and put it together, stores past the
+//! caches, prefetching, and 16-bit logits.
 //!
 //! **Stores past the caches.** A gradient larger than 32 MiB (in the order of a last-level cache) is written by non-temporal
-//! stores on x86-64, which save reading what is overwritten: rows that begin at a multiple of 16 bytes, as all do in a packed
-//! matrix whose width is a multiple of 8. [`GradientStores`] changes that, for a trainer whose backward pass reads the
-//! gradient at once and in parts that fit.
+//! stores on x86-64, which save reading what is overwritten: whole cache lines, from the first that begins in a tile's gradient,
+//! whatever the alignment of the matrix. [`GradientStores`] changes that, for a trainer whose backward pass reads the gradient at once
+//! and in parts that fit.
 //!
 //! # What to rely on
 //!

@@ -33,7 +33,7 @@ pub enum GradientStores {
     Auto,
     /// Through the caches: for a gradient that is read again at once, in parts that fit.
     Cached,
-    /// Past the caches (non-temporal stores, on x86-64, of rows that begin at a multiple of 16 bytes): the memory's bandwidth
+    /// Past the caches (non-temporal stores, on x86-64, of the cache lines that lie within a tile): the memory's bandwidth
     /// is not spent on reading what is overwritten.
     Streaming,
 }

@@ -97,6 +97,10 @@ fn phi_over_square_is_accurate() {
     }
 }
 
+/// At the beginning of a cache line, for stores past the caches.
+#[repr(align(64))]
+struct Aligned<T>(T);
+
 /// Widens a strip of any type, and stores it as that type again.
 struct ThereAndBack<T>([T; STRIP], Store);
 
@@ -105,14 +109,14 @@ impl<T: Element> Task for ThereAndBack<T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Self::Output {
-        let (mut wide, mut narrow) = ([0.0; STRIP], [T::ZERO; STRIP]);
+        let (mut wide, mut narrow) = (Aligned([0.0; STRIP]), Aligned([T::ZERO; STRIP]));
         for part in 0..STRIP / S::V::LANES {
             let vector = T::load(simd, &self.0, part);
-            vector.store(&mut wide, part, self.1);
-            T::store(vector, &mut narrow, part, self.1);
+            vector.store(&mut wide.0, part, self.1);
+            T::store(vector, &mut narrow.0, part, self.1);
         }
         simd.fence();
-        (wide, narrow)
+        (wide.0, narrow.0)
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn vector_instructions() -> Vec<&'static str> {
             ("fma", is_x86_feature_detected!("fma")),
             ("f16c", is_x86_feature_detected!("f16c")),
             ("avx512f", is_x86_feature_detected!("avx512f")),
+            ("avx512dq", is_x86_feature_detected!("avx512dq")),
             ("avx512vl", is_x86_feature_detected!("avx512vl")),
             ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
         ];

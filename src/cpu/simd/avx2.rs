@@ -222,10 +222,6 @@ impl Vector for F32x8 {
         let to = part_mut(strip, index).as_mut_ptr();
         match how {
             Store::Streaming if to.cast::<__m256>().is_aligned() => intrinsic!(_mm256_stream_ps(to, self.0)),
-            Store::Streaming if to.cast::<__m128>().is_aligned() => intrinsic!({
-                _mm_stream_ps(to, _mm256_castps256_ps128(self.0));
-                _mm_stream_ps(to.add(4), _mm256_extractf128_ps::<1>(self.0));
-            }),
             _ => intrinsic!(_mm256_storeu_ps(to, self.0)),
         }
     }

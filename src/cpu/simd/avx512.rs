@@ -160,23 +160,8 @@ fn store_halves<T>(to: &mut [T; 16], halves: __m256i, how: Store) {
     let to: *mut __m256i = to.as_mut_ptr().cast();
     match how {
         Store::Streaming if to.is_aligned() => intrinsic!(_mm256_stream_si256(to, halves)),
-        Store::Streaming if to.cast::<__m128i>().is_aligned() => intrinsic!({
-            _mm_stream_si128(to.cast(), _mm256_castsi256_si128(halves));
-            _mm_stream_si128(to.cast::<__m128i>().add(1), _mm256_extracti128_si256::<1>(halves));
-        }),
         _ => intrinsic!(_mm256_storeu_si256(to, halves)),
     }
-}
-
-/// Streams sixteen elements by quarters, to an address that is a multiple of a quarter's 16 bytes.
-#[inline(always)]
-fn stream_quarters(to: *mut f32, vector: __m512) {
-    intrinsic!({
-        _mm_stream_ps(to, _mm512_extractf32x4_ps::<0>(vector));
-        _mm_stream_ps(to.add(4), _mm512_extractf32x4_ps::<1>(vector));
-        _mm_stream_ps(to.add(8), _mm512_extractf32x4_ps::<2>(vector));
-        _mm_stream_ps(to.add(12), _mm512_extractf32x4_ps::<3>(vector));
-    });
 }
 
 impl Vector for F32x16 {
@@ -255,7 +240,6 @@ impl Vector for F32x16 {
         let to = part_mut(strip, index).as_mut_ptr();
         match how {
             Store::Streaming if to.cast::<__m512>().is_aligned() => intrinsic!(_mm512_stream_ps(to, self.0)),
-            Store::Streaming if to.cast::<__m128>().is_aligned() => stream_quarters(to, self.0),
             _ => intrinsic!(_mm512_storeu_ps(to, self.0)),
         }
     }

@@ -62,8 +62,8 @@ pub(super) trait Simd: Copy {
 pub(super) enum Store {
     /// Through the caches.
     Cached,
-    /// Past the caches, where the destination's alignment allows it: for what does not fit them. The line is then not read
-    /// before it is written. Such stores are ordered by [`Simd::fence`] only.
+    /// Past the caches, where the destination begins at a multiple of the vector's size: for what does not fit them. The line is
+    /// then not read before it is written. Such stores are ordered by [`Simd::fence`] only.
     Streaming,
 }
 
