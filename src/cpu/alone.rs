@@ -4,11 +4,11 @@
 
 use super::ahead::Ahead;
 use super::exponentials::{Exponentials, Role};
-use super::instructions::{Detected, Instructions, Task, unavailable};
+use super::instructions::{Detected, Instructions, unavailable};
 use super::kept::Kept;
-use super::load::{Loaded, TileBuffer};
+use super::load::{Load, TileBuffer};
 use super::recipe::Recipe;
-use super::simd::{STRIP, Simd};
+use super::simd::{STRIP, Simd, Task};
 use super::tile::{TILE, Work};
 use crate::error::Result;
 use crate::logits::Logits;
@@ -44,11 +44,11 @@ impl Task for Alone<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
         let mut buffer = TileBuffer::default();
-        let logits = Loaded::new(simd, Logits::F32(self.logits), self.scale, &mut buffer);
+        let logits = simd.run(Load { logits: Logits::F32(self.logits), scale: self.scale, buffer: &mut buffer });
         let kept = Kept::new(Recipe::Hard, self.kept.as_chunks_mut().0);
         let distances = &mut [[0.0; STRIP]; TILE / STRIP];
         let mut work = Work { kept, distances, previous: None, ahead: Ahead::NOWHERE };
-        let [sum, _] = Exponentials { logits, scale: self.scale, role: Role::Hard }.take::<S, false, 1>(
+        let [sum, _] = Exponentials { logits, scale: self.scale, low: false, role: Role::Hard }.take::<S, 1>(
             simd,
             Recipe::Hard,
             &mut work,

@@ -34,19 +34,16 @@ pub(super) struct Exponentials<'a> {
     pub(super) logits: Loaded<'a>,
     /// What makes exponents of the logits, less the largest of them.
     pub(super) scale: f32,
+    /// Whether some exponents may be below those of normal numbers.
+    pub(super) low: bool,
     pub(super) role: Role,
 }
 
 impl Exponentials<'_> {
     /// Takes and keeps them; the first of a tile write the last row's gradient as they go. Returns their sum, and that of a power of
-    /// each: 1, 2 or 4. With `LOW`, exponents may be as low as they like.
+    /// each: 1, 2 or 4.
     #[inline(always)]
-    pub(super) fn take<S: Simd, const LOW: bool, const POWER: u32>(
-        self,
-        simd: S,
-        recipe: Recipe,
-        work: &mut Work<'_, '_>,
-    ) -> [f32; 2] {
+    pub(super) fn take<S: Simd, const POWER: u32>(self, simd: S, recipe: Recipe, work: &mut Work<'_, '_>) -> [f32; 2] {
         let Self { logits, role, .. } = self;
         let (largest, scale) = (simd.splat(logits.largest), simd.splat(self.scale));
         let mut sums = [simd.splat(0.0); SIDE_BY_SIDE];
@@ -72,7 +69,7 @@ impl Exponentials<'_> {
                     }
                     exponents[side] = depth * scale;
                 }
-                let exponentials = simd.exp2::<LOW, SIDE_BY_SIDE>(exponents);
+                let exponentials = simd.exp2(exponents, self.low);
                 for side in 0..SIDE_BY_SIDE {
                     let exponential = exponentials[side];
                     exponential.store_lanes(&mut kept[side]);

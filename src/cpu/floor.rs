@@ -6,8 +6,8 @@
 use rayon::prelude::*;
 
 use super::aligned::CACHE_LINE;
-use super::instructions::{Detected, Instructions, Task, unavailable};
-use super::simd::{STRIP, Simd, Store, Vector};
+use super::instructions::{Detected, Instructions, unavailable};
+use super::simd::{STRIP, Simd, Store, Task, Vector};
 use super::tile::Strip;
 use crate::error::Result;
 use crate::logits::{Logits, LogitsMut};

@@ -1,7 +1,7 @@
 //! Which vector instructions compute, chosen once per call: the seam between the loops and the processor.
 
-use super::simd::Simd;
 use super::simd::portable::Portable;
+use super::simd::{Simd, Task};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{avx2::Avx2, avx512::Avx512};
 use crate::error::{Error, Result};
@@ -58,13 +58,6 @@ impl std::fmt::Display for Instructions {
     }
 }
 
-/// Something that is computed with whatever instructions there are.
-pub(super) trait Task {
-    type Output;
-    /// To be inlined whole: what is not is compiled without the instructions.
-    fn run<S: Simd>(self, simd: S) -> Self::Output;
-}
-
 /// A set that this processor was found to have.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Detected {
@@ -90,27 +83,13 @@ impl Detected {
 
     pub(super) fn run<T: Task>(self, task: T) -> T::Output {
         match self {
-            // SAFETY: an `Avx512` is a proof that the processor has these instructions.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(simd) => unsafe { run_avx512(task, simd) },
-            // SAFETY: an `Avx2` is a proof that the processor has these instructions.
+            Self::Avx512(simd) => simd.run(task),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(simd) => unsafe { run_avx2(task, simd) },
-            Self::Portable(simd) => task.run(simd),
+            Self::Avx2(simd) => simd.run(task),
+            Self::Portable(simd) => simd.run(task),
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
-fn run_avx512<T: Task>(task: T, simd: Avx512) -> T::Output {
-    task.run(simd)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn run_avx2<T: Task>(task: T, simd: Avx2) -> T::Output {
-    task.run(simd)
 }
 
 /// What `KDLOSS_CPU` asks for, else the best set of this processor.

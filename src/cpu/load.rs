@@ -6,7 +6,7 @@
 
 use super::aligned::Strips;
 use super::element::Element;
-use super::simd::{STRIP, Simd, Store, Vector};
+use super::simd::{STRIP, Simd, Store, Task, Vector};
 use super::tile::{Strip, TILE};
 use crate::logits::Logits;
 use crate::row_stats::{MASKED, is_masked};
@@ -32,14 +32,29 @@ pub(super) struct Loaded<'a> {
     source: Logits<'a>,
 }
 
+/// Loads at most [`TILE`] logits: in place where they are whole strips of plain `f32` numbers, else to the buffer.
+pub(super) struct Load<'a> {
+    pub(super) logits: Logits<'a>,
+    /// The largest that the logits will be multiplied by to make exponents.
+    pub(super) scale: f32,
+    pub(super) buffer: &'a mut TileBuffer,
+}
+
+impl<'a> Task for Load<'a> {
+    type Output = Loaded<'a>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Loaded<'a> {
+        Loaded::new(simd, self.logits, self.scale, self.buffer)
+    }
+}
+
 /// How far below the largest an exponent is at most, so that its power of two is a normal number.
 const DEEPEST_EXPONENT: f32 = 125.0;
 
 impl<'a> Loaded<'a> {
-    /// Loads at most [`TILE`] logits: in place where they are whole strips of plain `f32` numbers, else to the buffer. `scale` is
-    /// the largest that they will be multiplied by to make exponents.
     #[inline(always)]
-    pub(super) fn new<S: Simd>(simd: S, logits: Logits<'a>, scale: f32, buffer: &'a mut TileBuffer) -> Self {
+    fn new<S: Simd>(simd: S, logits: Logits<'a>, scale: f32, buffer: &'a mut TileBuffer) -> Self {
         match logits {
             Logits::F32(slice) => {
                 if let (strips, []) = slice.as_chunks() {

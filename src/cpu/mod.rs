@@ -38,9 +38,10 @@
 //! nothing of the size of the batch. The loss alone keeps nothing.
 //!
 //! **Vectors.** The loops are written once, over a small trait of vectors; AVX-512, AVX2 (with FMA and F16C) and portable
-//! loops differ in the type of vector, and AVX-512 has instructions of its own for both ends of an exponential. [`instructions`] says which computes; the environment variable `KDLOSS_CPU`
-//! (`avx512`, `avx2`, `portable`) or [`Options`] change it, and what the processor lacks is an error. The specification
-//! runs on each set that the machine has, and on AVX-512 anywhere by way of an emulated processor (`cargo xtask avx512`).
+//! loops differ in the type of vector, and AVX-512 has instructions of its own for both ends of an exponential. [`instructions`]
+//! says which computes; the environment variable `KDLOSS_CPU` (`avx512`, `avx2`, `portable`) or [`Options`] change it, and what the
+//! processor lacks is an error. The specification runs on each set that the machine has, and on AVX-512 anywhere by way of an
+//! emulated processor (`cargo xtask avx512`).
 //! The loop over exponentials by crates of vectors takes 1.5 times as long with `fearless_simd` 1.2 on AVX-512, 2.4 times with `pulp`
 //! 0.22 (which has AVX2 there) and 4.9 times with `wide` 1.7 (decided when the program is compiled): `cargo run --release -p kdloss-peers
 //! -- vectors`, on two cores of a virtual Intel Xeon (Emerald Rapids). On AVX2 alone the former two took as long as ours did. Ours are

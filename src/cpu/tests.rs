@@ -7,12 +7,12 @@ use half::{bf16, f16};
 use super::ahead::Ahead;
 use super::element::Element;
 use super::gradient::{Factors, Gradient};
-use super::instructions::{Detected, Instructions, Task};
+use super::instructions::{Detected, Instructions};
 use super::kept::Kept;
-use super::load::{Loaded, TileBuffer};
+use super::load::{Load, Loaded, TileBuffer};
 use super::recipe::Recipe;
-use super::simd::{STRIP, Simd, Store, Vector, phi_over_square};
-use super::tile::{Form, Pair, Strip, Summary, TILE, Work, compare, statistics};
+use super::simd::{STRIP, Simd, Store, Task, Vector, phi_over_square};
+use super::tile::{Compare, Form, Pair, Strip, Summary, TILE, Work, statistics};
 use crate::logits::{Logits, LogitsMut};
 use crate::math::LOG2_E;
 use crate::row_stats::{MASKED, RowFlags, RowStats, Temperature};
@@ -42,12 +42,14 @@ impl<F: OfVectors> Task for Map<F> {
 }
 
 /// With any exponents, or only those of normal numbers.
-struct Exp2<const LOW: bool>;
+struct Exp2 {
+    low: bool,
+}
 
-impl<const LOW: bool> OfVectors for Exp2<LOW> {
+impl OfVectors for Exp2 {
     #[inline(always)]
     fn of<S: Simd>(&self, simd: S, x: S::V) -> S::V {
-        let [power] = simd.exp2::<LOW, 1>([x]);
+        let [power] = simd.exp2([x], self.low);
         power
     }
 }
@@ -67,7 +69,7 @@ fn exp2_is_accurate_and_0_where_it_would_be_subnormal() {
     for set in available() {
         for start in 0..4096 {
             let x: Strip = std::array::from_fn(|index| 0.5 - ((start * STRIP + index) as f32) / 1024.0);
-            for (x, got) in x.into_iter().zip(set.run(Map(x, Exp2::<true>))) {
+            for (x, got) in x.into_iter().zip(set.run(Map(x, Exp2 { low: true }))) {
                 let exact = f64::from(x).exp2();
                 if x >= -126.0 {
                     assert!((f64::from(got) / exact - 1.0).abs() < 2e-7, "{set:?}: {x} {got:e}");
@@ -76,13 +78,13 @@ fn exp2_is_accurate_and_0_where_it_would_be_subnormal() {
                 }
             }
             if x[STRIP - 1] >= -126.0 {
-                assert_eq!(set.run(Map(x, Exp2::<false>)), set.run(Map(x, Exp2::<true>)), "{set:?}: {x:?}");
+                assert_eq!(set.run(Map(x, Exp2 { low: false })), set.run(Map(x, Exp2 { low: true })), "{set:?}: {x:?}");
             }
         }
         for (x, want) in [(0.0, 1.0), (-0.0, 1.0), (-127.0, 0.0), (MASKED, 0.0), (f32::MIN, 0.0)] {
-            assert_eq!(set.run(Map([x; STRIP], Exp2::<true>)), [want; STRIP], "{set:?}: {x}");
+            assert_eq!(set.run(Map([x; STRIP], Exp2 { low: true })), [want; STRIP], "{set:?}: {x}");
         }
-        assert!(set.run(Map([f32::NAN; STRIP], Exp2::<false>))[0].is_nan(), "{set:?}");
+        assert!(set.run(Map([f32::NAN; STRIP], Exp2 { low: false }))[0].is_nan(), "{set:?}");
     }
 }
 
@@ -181,7 +183,7 @@ fn narrowing_rounds_as_the_half_crate_rounds() {
 }
 
 /// Loads a tile.
-struct Load<'a>(Logits<'a>, How);
+struct Loading<'a>(Logits<'a>, How);
 
 /// By which way a tile is loaded.
 #[derive(Clone, Copy)]
@@ -200,7 +202,7 @@ struct Told {
     in_place: bool,
 }
 
-impl Task for Load<'_> {
+impl Task for Loading<'_> {
     type Output = Told;
 
     #[inline(always)]
@@ -211,7 +213,7 @@ impl Task for Load<'_> {
             _ => std::ptr::null()..std::ptr::null(),
         };
         let loaded = match self.1 {
-            How::Plain => Loaded::new(simd, self.0, LOG2_E, &mut buffer),
+            How::Plain => simd.run(Load { logits: self.0, scale: LOG2_E, buffer: &mut buffer }),
             How::Cleaned => Loaded::cleaned(self.0, &mut buffer),
         };
         let Loaded { largest, has_low, nonfinite, masked, .. } = loaded;
@@ -225,14 +227,14 @@ fn a_ragged_tile_is_padded_and_a_whole_one_of_f32_is_not_copied() {
     for set in available() {
         for len in [1, 17, STRIP - 1, STRIP, STRIP + 1, TILE - 1, TILE] {
             let logits: Vec<f32> = (0..len).map(|index| -1.0 - index as f32 / 64.0).collect();
-            let told = set.run(Load(Logits::F32(&logits), How::Plain));
+            let told = set.run(Loading(Logits::F32(&logits), How::Plain));
             let is_whole = len % STRIP == 0;
             assert_eq!((told.largest, told.nonfinite, told.masked), (-1.0, false, false), "{set:?} {len}");
             assert_eq!((told.in_place, told.has_low), (is_whole, !is_whole), "{set:?} {len}");
             assert_eq!(told.strips[..len], logits, "{set:?} {len}");
             assert!(told.strips[len..].iter().all(|&padding| padding == MASKED) && told.strips.len() < len + STRIP);
             let narrow: Vec<bf16> = logits.iter().map(|&logit| bf16::from_f32(logit)).collect();
-            let told = set.run(Load(Logits::Bf16(&narrow), How::Plain));
+            let told = set.run(Loading(Logits::Bf16(&narrow), How::Plain));
             assert_eq!((told.largest, told.in_place), (-1.0, false), "{set:?} {len}");
             assert!(told.strips.iter().zip(&narrow).all(|(&wide, narrow)| wide == narrow.to_f32()));
         }
@@ -246,7 +248,7 @@ fn what_is_not_plain_is_found_wherever_it_is() {
             let load = |odd: f32, how: How| {
                 let mut logits = [0.5f32; 65];
                 logits[place] = odd;
-                set.run(Load(Logits::F32(&logits), how))
+                set.run(Loading(Logits::F32(&logits), how))
             };
             for poison in [f32::NAN, -f32::NAN, f32::from_bits(0x7fff_ffff)] {
                 let told = load(poison, How::Cleaned);
@@ -269,7 +271,7 @@ fn what_is_not_plain_is_found_wherever_it_is() {
         for (depth, has_low) in [(86.0, false), (87.0, true)] {
             let mut logits = [0.25f32; STRIP];
             logits[5] -= depth;
-            assert_eq!(set.run(Load(Logits::F32(&logits), How::Plain)).has_low, has_low, "{set:?}: {depth}");
+            assert_eq!(set.run(Loading(Logits::F32(&logits), How::Plain)).has_low, has_low, "{set:?}: {depth}");
         }
     }
 }
@@ -293,15 +295,19 @@ impl Task for Whole<'_> {
         let [student_buffer, teacher_buffer] = &mut buffers;
         let [student, teacher] = [self.student, self.teacher].map(Logits::F32);
         let scale = temperature.exponent_scale.max(LOG2_E);
-        let student = Loaded::new(simd, student, scale, student_buffer);
-        let teacher = if recipe.has_soft() { Loaded::new(simd, teacher, scale, teacher_buffer) } else { student };
+        let student = simd.run(Load { logits: student, scale, buffer: student_buffer });
+        let teacher =
+            if recipe.has_soft() { simd.run(Load { logits: teacher, scale, buffer: teacher_buffer }) } else { student };
         let strips = student.strips.len();
         let mut memory = vec![[f32::NAN; STRIP]; strips * recipe.kept()];
         let mut distances = vec![[f32::NAN; STRIP]; strips];
         let kept = Kept::new(recipe, &mut memory);
         let mut work = Work { kept, distances: &mut distances, previous: None, ahead: Ahead::NOWHERE };
         let stats = statistics(simd, recipe, temperature, Pair { student, teacher }, &mut work);
-        let summary = compare(simd, recipe, temperature, stats, strips, &mut work);
+        let summary = match recipe.has_soft() {
+            true => simd.run(Compare { temperature, stats, strips, work: &mut work }),
+            false => Summary::of_hard_term(stats),
+        };
         let mut gradient = vec![f32::NAN; self.student.len()];
         let factors = (self.factors)(&summary);
         let destination = LogitsMut::F32(&mut gradient);

@@ -29,7 +29,7 @@ use super::gradient::Writing;
 use super::kept::Kept;
 use super::load::{Loaded, masked_apart};
 use super::recipe::Recipe;
-use super::simd::{SIDE_BY_SIDE, STRIP, Simd};
+use super::simd::{SIDE_BY_SIDE, STRIP, Simd, Task};
 use crate::math::LOG2_E;
 use crate::row_stats::{RowFlags, RowStats, Temperature};
 
@@ -88,39 +88,27 @@ pub(super) fn statistics<S: Simd>(
     pair: Pair<'_>,
     work: &mut Work<'_, '_>,
 ) -> RowStats {
-    match pair.student.has_low || pair.teacher.has_low {
-        true => statistics_of::<S, true>(simd, recipe, temperature, pair, work),
-        false => statistics_of::<S, false>(simd, recipe, temperature, pair, work),
-    }
-}
-
-#[inline(always)]
-fn statistics_of<S: Simd, const LOW: bool>(
-    simd: S,
-    recipe: Recipe,
-    temperature: Temperature,
-    Pair { student, teacher }: Pair<'_>,
-    work: &mut Work<'_, '_>,
-) -> RowStats {
+    let Pair { student, teacher } = pair;
+    let low = student.has_low || teacher.has_low;
     let scale = temperature.exponent_scale;
     let nonfinite = RowFlags::NONFINITE.when(student.nonfinite || teacher.nonfinite);
     let mut stats = RowStats { student_max: student.largest, flags: nonfinite, ..RowStats::IDENTITY };
     if recipe.has_soft() {
-        let of_student = Exponentials { logits: student, scale, role: Role::Student };
+        let of_student = Exponentials { logits: student, scale, low, role: Role::Student };
         [stats.student_tempered_sum, stats.student_sum] = match recipe {
-            Recipe::Square => of_student.take::<S, LOW, 2>(simd, recipe, work),
-            Recipe::FourthPower => of_student.take::<S, LOW, 4>(simd, recipe, work),
-            _ => of_student.take::<S, LOW, 1>(simd, recipe, work),
+            Recipe::Square => of_student.take::<S, 2>(simd, recipe, work),
+            Recipe::FourthPower => of_student.take::<S, 4>(simd, recipe, work),
+            _ => of_student.take::<S, 1>(simd, recipe, work),
         };
-        let of_teacher = Exponentials { logits: teacher, scale, role: Role::Teacher };
-        [stats.teacher_tempered_sum, _] = of_teacher.take::<S, LOW, 1>(simd, recipe, work);
+        let of_teacher = Exponentials { logits: teacher, scale, low, role: Role::Teacher };
+        [stats.teacher_tempered_sum, _] = of_teacher.take::<S, 1>(simd, recipe, work);
         stats.teacher_max = teacher.largest;
         let infinite_soft = student.masked && masked_apart(student, teacher);
         stats.flags = stats.flags.or(RowFlags::INFINITE_SOFT.when(infinite_soft));
     }
     if recipe.has_own_exponential() {
-        let of_hard = Exponentials { logits: student, scale: LOG2_E, role: Role::Hard };
-        [stats.student_sum, _] = of_hard.take::<S, LOW, 1>(simd, recipe, work);
+        let of_hard = Exponentials { logits: student, scale: LOG2_E, low, role: Role::Hard };
+        [stats.student_sum, _] = of_hard.take::<S, 1>(simd, recipe, work);
     }
     stats
 }
@@ -130,34 +118,44 @@ pub(super) fn is_nan(stats: &RowStats) -> bool {
     (stats.student_sum + stats.student_tempered_sum + stats.teacher_tempered_sum).is_nan()
 }
 
-/// Compares the two distributions of a tile of so many strips, from what is kept, and if they nearly agree, keeps their difference
-/// instead of the teacher's exponentials.
-#[inline(always)]
-pub(super) fn compare<S: Simd>(
-    simd: S,
-    recipe: Recipe,
-    temperature: Temperature,
-    stats: RowStats,
-    strips: usize,
-    work: &mut Work<'_, '_>,
-) -> Summary {
-    if !recipe.has_soft() {
-        return Summary { stats, divergence: 0.0, log_ratio: 0.0, form: Form::Exponential };
+/// Compares the two distributions of a tile, from what is kept, and if they nearly agree, keeps their difference instead of the
+/// teacher's exponentials. The same for every recipe with a soft term, and so compiled once.
+pub(super) struct Compare<'w, 'k, 'g> {
+    pub(super) temperature: Temperature,
+    pub(super) stats: RowStats,
+    /// Strips of the tile.
+    pub(super) strips: usize,
+    pub(super) work: &'w mut Work<'k, 'g>,
+}
+
+impl Task for Compare<'_, '_, '_> {
+    type Output = Summary;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Summary {
+        let Self { temperature, stats, strips, work } = self;
+        let log_ratio = (f64::from(stats.teacher_tempered_sum) / f64::from(stats.student_tempered_sum)).ln();
+        let agreement = Agreement {
+            student: &work.kept.student[..strips],
+            distances: &work.distances[..strips],
+            student_factor: stats.student_tempered_sum.recip(),
+            teacher_factor: stats.teacher_tempered_sum.recip(),
+            log_ratio: log_ratio as f32,
+            reciprocal: temperature.reciprocal,
+        };
+        let teacher = &mut work.kept.teacher[..strips];
+        let (divergence, all_near) = agreement.divergence(simd, teacher, &mut work.ahead);
+        if all_near {
+            agreement.differences(simd, teacher);
+        }
+        let form = if all_near { Form::Difference } else { Form::Exponential };
+        Summary { stats, divergence, log_ratio, form }
     }
-    let log_ratio = (f64::from(stats.teacher_tempered_sum) / f64::from(stats.student_tempered_sum)).ln();
-    let agreement = Agreement {
-        student: &work.kept.student[..strips],
-        distances: &work.distances[..strips],
-        student_factor: stats.student_tempered_sum.recip(),
-        teacher_factor: stats.teacher_tempered_sum.recip(),
-        log_ratio: log_ratio as f32,
-        reciprocal: temperature.reciprocal,
-    };
-    let teacher = &mut work.kept.teacher[..strips];
-    let (divergence, all_near) = agreement.divergence(simd, teacher, &mut work.ahead);
-    if all_near {
-        agreement.differences(simd, teacher);
+}
+
+impl Summary {
+    /// Of a tile whose distributions are not compared.
+    pub(super) fn of_hard_term(stats: RowStats) -> Self {
+        Self { stats, divergence: 0.0, log_ratio: 0.0, form: Form::Exponential }
     }
-    let form = if all_near { Form::Difference } else { Form::Exponential };
-    Summary { stats, divergence, log_ratio, form }
 }

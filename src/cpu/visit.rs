@@ -7,12 +7,11 @@
 use super::ahead::Ahead;
 use super::aligned::Strips;
 use super::gradient::Gradient;
-use super::instructions::Task;
 use super::kept::Kept;
-use super::load::{Loaded, TileBuffer};
+use super::load::{Load, Loaded, TileBuffer};
 use super::recipe::{Recipe, by_recipe};
-use super::simd::{STRIP, Simd};
-use super::tile::{Pair, Strip, Summary, TILE, Work, compare, is_nan, statistics};
+use super::simd::{STRIP, Simd, Task};
+use super::tile::{Compare, Pair, Strip, Summary, TILE, Work, is_nan, statistics};
 use crate::logits::Logits;
 use crate::math::LOG2_E;
 use crate::row_stats::Temperature;
@@ -71,11 +70,10 @@ fn begin<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits: Vec
     let (mut distances, mut room) = (Strips::default(), Strips::default());
     let scale = temperature.exponent_scale.max(LOG2_E);
     let mut summaries = Vec::with_capacity(visits.len());
-    let mut visits = visits.into_iter();
-    let Some(mut visit) = visits.next() else { return summaries };
-    let mut ahead = Ahead::behind(visit.logits);
-    let mut pair = buffers.load(simd, recipe, visit.logits, scale);
-    loop {
+    let mut ahead = visits.first().map_or(Ahead::NOWHERE, |visit| Ahead::behind(visit.logits));
+    let mut visits = visits.into_iter().peekable();
+    let mut pair = visits.peek().map(|visit| buffers.load(simd, recipe, visit.logits, scale));
+    while let (Some(visit), Some(mut tile)) = (visits.next(), pair) {
         let Visit { logits, kept, previous } = visit;
         let kept = Kept::new(recipe, kept.unwrap_or_else(|| room.resize(TILE / STRIP * recipe.kept())));
         let previous = match previous {
@@ -84,27 +82,26 @@ fn begin<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits: Vec
         };
         let mut work = Work { kept, distances: distances.resize(TILE / STRIP), previous, ahead };
         let stats = loop {
-            let stats = statistics(simd, recipe, temperature, pair, &mut work);
+            let stats = statistics(simd, recipe, temperature, tile, &mut work);
             if !is_nan(&stats) {
                 break stats;
             }
             // What was kept is the last row's no more.
             work.previous = None;
-            pair = buffers.clean(recipe, logits);
+            tile = buffers.clean(recipe, logits);
         };
-        let next = visits.next();
-        if let Some(next) = &next {
+        pair = visits.peek().map(|next| {
             work.ahead = Ahead::behind(next.logits);
-            pair = buffers.load(simd, recipe, next.logits, scale);
-        }
+            buffers.load(simd, recipe, next.logits, scale)
+        });
         let strips = logits[0].len().div_ceil(STRIP);
-        summaries.push(compare(simd, recipe, temperature, stats, strips, &mut work));
+        summaries.push(match recipe.has_soft() {
+            true => simd.run(Compare { temperature, stats, strips, work: &mut work }),
+            false => Summary::of_hard_term(stats),
+        });
         ahead = work.ahead;
-        match next {
-            Some(next) => visit = next,
-            None => return summaries,
-        }
     }
+    summaries
 }
 
 /// Room for a tile of student and teacher.
@@ -115,7 +112,6 @@ struct LogitsBuffers {
 }
 
 impl LogitsBuffers {
-    #[inline(always)]
     fn load<'b, S: Simd>(
         &'b mut self,
         simd: S,
@@ -123,8 +119,11 @@ impl LogitsBuffers {
         [student, teacher]: [Logits<'b>; 2],
         scale: f32,
     ) -> Pair<'b> {
-        let student = Loaded::new(simd, student, scale, &mut self.student);
-        let teacher = if recipe.has_soft() { Loaded::new(simd, teacher, scale, &mut self.teacher) } else { student };
+        let student = simd.run(Load { logits: student, scale, buffer: &mut self.student });
+        let teacher = match recipe.has_soft() {
+            true => simd.run(Load { logits: teacher, scale, buffer: &mut self.teacher }),
+            false => student,
+        };
         Pair { student, teacher }
     }
 

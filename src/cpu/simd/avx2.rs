@@ -7,7 +7,7 @@ use std::ops::{Add, Mul, Sub};
 
 use half::{bf16, f16};
 
-use super::{STRIP, Simd, Store, Vector};
+use super::{STRIP, Simd, Store, Task, Vector};
 
 /// Proof that the processor has AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +46,20 @@ fn part_mut<T>(strip: &mut [T; STRIP], index: usize) -> &mut [T; 8] {
     &mut strip.as_chunks_mut::<8>().0[index]
 }
 
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn run<T: Task>(task: T, simd: Avx2) -> T::Output {
+    task.run(simd)
+}
+
 impl Simd for Avx2 {
     type V = F32x8;
+
+    #[inline(always)]
+    fn run<T: Task>(self, task: T) -> T::Output {
+        // SAFETY: an `Avx2` is a proof that the processor has these instructions.
+        unsafe { run(task, self) }
+    }
 
     #[inline(always)]
     fn vectors(strip: &[f32; STRIP]) -> &[[f32; 8]] {

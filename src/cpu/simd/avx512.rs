@@ -5,7 +5,7 @@ use std::ops::{Add, Mul, Sub};
 
 use half::{bf16, f16};
 
-use super::{STRIP, Simd, Store, Vector, polynomials};
+use super::{STRIP, Simd, Store, Task, Vector, polynomials};
 
 /// How `reduce` rounds what it subtracts.
 const TO_LARGEST_INTEGER_BELOW: i32 = 1;
@@ -51,13 +51,25 @@ fn part_mut<T>(strip: &mut [T; STRIP], index: usize) -> &mut [T; 16] {
 /// `2^r` for `r` from 0 to 1: minimax for the relative error, off by 8.3e-8, the constant term held at 1.
 const EXP2: [f32; 6] = [1.0, 0.693_151_3, 0.240_164_59, 0.055_799_514, 0.009_017_48, 0.001_866_952_6];
 
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+fn run<T: Task>(task: T, simd: Avx512) -> T::Output {
+    task.run(simd)
+}
+
 impl Simd for Avx512 {
     type V = F32x16;
+
+    #[inline(always)]
+    fn run<T: Task>(self, task: T) -> T::Output {
+        // SAFETY: an `Avx512` is a proof that the processor has these instructions.
+        unsafe { run(task, self) }
+    }
 
     /// In fewer steps than by rounding: one instruction takes what is left of the largest integer below, and another multiplies
     /// by 2 to the power of that integer. It is slow where the result is subnormal, hence the mask.
     #[inline(always)]
-    fn exp2<const LOW: bool, const N: usize>(self, x: [F32x16; N]) -> [F32x16; N] {
+    fn exp2<const N: usize>(self, x: [F32x16; N], low: bool) -> [F32x16; N] {
         let mut rest = x;
         for index in 0..N {
             rest[index] = F32x16(intrinsic!(_mm512_reduce_ps::<TO_LARGEST_INTEGER_BELOW>(x[index].0)));
@@ -65,7 +77,7 @@ impl Simd for Avx512 {
         let mut powers = polynomials(self, rest, EXP2);
         for index in 0..N {
             let (power, x) = (powers[index].0, x[index].0);
-            powers[index] = F32x16(if LOW {
+            powers[index] = F32x16(if low {
                 let normal = intrinsic!(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, _mm512_set1_ps(-126.0)));
                 intrinsic!(_mm512_maskz_scalef_ps(normal, power, x))
             } else {

@@ -1,7 +1,7 @@
 //! Vectors of `f32`: the few operations that the loops of [`tile`](super::tile) are written in, once for all instruction sets.
 //!
 //! A value of a type that implements [`Simd`] is a proof that the processor has its instructions: it is made in
-//! [`Instructions::run`](super::instructions::Instructions::run) alone, where that was found out. Vectors are made from such a
+//! [`Detected`](super::instructions::Detected) alone, where that was found out. Vectors are made from such a
 //! proof only, so every operation on a vector may use the instructions.
 //!
 //! The loops go by strips of [`STRIP`] elements, whose number is known when the program is compiled: bounds are checked
@@ -26,9 +26,19 @@ pub(super) const SIDE_BY_SIDE: usize = 4;
 /// Elements of a strip, the step of every loop: four vectors of AVX-512, eight of AVX2, and four cache lines of `f32`.
 pub(super) const STRIP: usize = 64;
 
+/// Something that is computed with whatever instructions there are.
+pub(super) trait Task {
+    type Output;
+    /// To be inlined whole: what is not is compiled without the instructions.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
 /// A set of vector instructions.
 pub(super) trait Simd: Copy {
     type V: Vector;
+
+    /// Runs a task as a function of its own, compiled with the instructions.
+    fn run<T: Task>(self, task: T) -> T::Output;
 
     /// A strip as the lanes of vectors, for a loop that goes vector by vector.
     fn vectors(strip: &[f32; STRIP]) -> &[<Self::V as Vector>::Lanes];
@@ -45,11 +55,11 @@ pub(super) trait Simd: Copy {
     fn load_f16(self, strip: &[f16; STRIP], index: usize) -> Self::V;
     /// As [`load`](Self::load), widened.
     fn load_bf16(self, strip: &[bf16; STRIP], index: usize) -> Self::V;
-    /// `2^x` for each number, below 2e-7 off, where all are from -126 to 126. With `LOW`, numbers may be lower, and what is below
-    /// the smallest normal number is 0 or that number; from -127 on 0.
+    /// `2^x` for each number, below 2e-7 off, where all are from -126 to 126. If some may be `low`, what is below the smallest
+    /// normal number is 0 or that number; from -127 on 0.
     #[inline(always)]
-    fn exp2<const LOW: bool, const N: usize>(self, x: [Self::V; N]) -> [Self::V; N] {
-        exp2_by_rounding::<Self, LOW, N>(self, x)
+    fn exp2<const N: usize>(self, x: [Self::V; N], low: bool) -> [Self::V; N] {
+        exp2_by_rounding(self, x, low)
     }
     /// Asks for the cache line that holds an address, which need not be one of this process. Changes nothing.
     fn prefetch<T>(self, address: *const T);
@@ -120,11 +130,11 @@ const ROUND: f32 = 12_582_912.0;
 
 /// [`Simd::exp2`] by the steps of [`math::exp2`](crate::math::exp2), with a polynomial of one degree less.
 #[inline(always)]
-fn exp2_by_rounding<S: Simd, const LOW: bool, const N: usize>(simd: S, mut x: [S::V; N]) -> [S::V; N] {
+fn exp2_by_rounding<S: Simd, const N: usize>(simd: S, mut x: [S::V; N], low: bool) -> [S::V; N] {
     let round = simd.splat(ROUND);
     let mut shifted = x;
     for index in 0..N {
-        if LOW {
+        if low {
             x[index] = simd.splat(-127.0).max_or_second(x[index]);
         }
         shifted[index] = x[index] + round;

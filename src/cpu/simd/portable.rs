@@ -6,7 +6,7 @@ use std::ops::{Add, Mul, Sub};
 
 use half::{bf16, f16};
 
-use super::{STRIP, Simd, Store, Vector};
+use super::{STRIP, Simd, Store, Task, Vector};
 
 const LANES: usize = 8;
 
@@ -27,6 +27,11 @@ pub(in crate::cpu) type Mask = [u32; LANES];
 
 impl Simd for Portable {
     type V = Lanes;
+
+    #[inline(never)]
+    fn run<T: Task>(self, task: T) -> T::Output {
+        task.run(self)
+    }
 
     #[inline(always)]
     fn vectors(strip: &[f32; STRIP]) -> &[[f32; LANES]] {
