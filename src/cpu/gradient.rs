@@ -6,7 +6,7 @@ use super::aligned::CACHE_LINE;
 use super::element::Element;
 use super::kept::Kept;
 use super::recipe::Recipe;
-use super::simd::{STRIP, Simd, Store, Vector};
+use super::simd::{STRIP, Simd, Store, Task, Vector};
 use super::tile::Strip;
 use crate::logits::LogitsMut;
 
@@ -33,7 +33,6 @@ pub(super) struct Factors {
 
 impl<'a> Gradient<'a> {
     /// Writes what is no whole strip, or holds the label. What goes past the caches begins at a cache line.
-    #[inline(always)]
     pub(super) fn begin<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) -> Writing<'a> {
         let len = self.destination.len();
         let head = match self.store {
@@ -41,35 +40,44 @@ impl<'a> Gradient<'a> {
             Store::Streaming => elements_to_cache_line(&self.destination).min(len),
         };
         let end = len - (len - head) % STRIP;
-        let of_label =
-            self.label.filter(|(place, _)| (head..end).contains(place)).map(|(place, _)| (place - head) / STRIP);
-        self.write_few(simd, recipe, kept, 0..head);
-        if let Some(index) = of_label {
-            let start = head + index * STRIP;
-            self.write_few(simd, recipe, kept, start..start + STRIP);
+        let place = self.label.map(|(place, _)| place).filter(|place| (head..end).contains(place));
+        let of_label = place.map(|place| (place - head) / STRIP);
+        let strip = of_label.map_or(0..0, |index| head + index * STRIP..head + (index + 1) * STRIP);
+        for range in [0..head, strip, end..len] {
+            if !range.is_empty() {
+                simd.run(WriteFew { gradient: &mut self, recipe, kept, range });
+            }
         }
-        self.write_few(simd, recipe, kept, end..len);
         Writing { gradient: self, head, of_label }
     }
+}
 
-    /// Writes at most a strip, by way of one of its own.
+/// Writes at most a strip, by way of one of its own. Twice for a tile, and so compiled once for all recipes.
+struct WriteFew<'w, 'a, 'k> {
+    gradient: &'w mut Gradient<'a>,
+    recipe: Recipe,
+    kept: &'w Kept<'k>,
+    range: Range<usize>,
+}
+
+impl Task for WriteFew<'_, '_, '_> {
+    type Output = ();
+
     #[inline(always)]
-    fn write_few<S: Simd>(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>, range: Range<usize>) {
-        if range.is_empty() {
-            return;
-        }
+    fn run<S: Simd>(self, simd: S) {
+        let Self { gradient: Gradient { destination, factors, label, .. }, recipe, kept, range } = self;
         // The last whole strip of what is kept may have to do: it holds them too.
         let start = range.start.min(kept.len() - STRIP);
         let mut values: Strip = [0.0; STRIP];
-        let source = Source::new(recipe, self.factors, kept, start);
+        let source = Source::new(recipe, *factors, kept, start);
         for part in 0..STRIP / S::V::LANES {
             source.vector(simd, part).store(&mut values, part, Store::Cached);
         }
-        if let Some((place, subtrahend)) = self.label.filter(|(place, _)| range.contains(place)) {
+        if let Some((place, subtrahend)) = label.filter(|(place, _)| range.contains(place)) {
             values[place - start] -= subtrahend;
         }
         let within = range.start - start..range.end - start;
-        match &mut self.destination {
+        match destination {
             LogitsMut::F32(to) => store_few(simd, &values, within, &mut to[range]),
             LogitsMut::F16(to) => store_few(simd, &values, within, &mut to[range]),
             LogitsMut::Bf16(to) => store_few(simd, &values, within, &mut to[range]),

@@ -401,3 +401,64 @@ fn a_tile_is_its_elements_taken_one_by_one() {
         }
     }
 }
+
+/// Writes a gradient of exponentials that were kept, to a place of any alignment.
+struct Written<'a, T> {
+    kept: &'a [Strip],
+    to: &'a mut [T],
+    wrap: fn(&mut [T]) -> LogitsMut<'_>,
+    label: Option<(usize, f32)>,
+    store: Store,
+}
+
+impl<T> Task for Written<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let mut memory = self.kept.to_vec();
+        let kept = Kept::new(Recipe::Square, &mut memory);
+        let factors = Factors { student: 0.5, teacher: -0.75, hard: 0.25 };
+        let gradient = Gradient { destination: (self.wrap)(self.to), factors, label: self.label, store: self.store };
+        gradient.begin(simd, Recipe::Square, &kept).write_all(simd, Recipe::Square, &kept);
+        simd.fence();
+    }
+}
+
+/// Holds what is written past the caches to what is written through them, and both to not writing beside.
+fn check_alignments<T: Element + PartialEq + std::fmt::Debug>(wrap: fn(&mut [T]) -> LogitsMut<'_>, beside: T) {
+    const LEN: usize = 5 * STRIP + 7;
+    let number = |index: usize| ((index * 37) % 101) as f32 / 101.0;
+    let kept: Vec<Strip> =
+        (0..12).map(|strip| std::array::from_fn(|index| number(strip * STRIP + index) + 0.01)).collect();
+    let mut memory = vec![beside; LEN + 3 * STRIP];
+    let line = memory.as_ptr().align_offset(64);
+    for set in available() {
+        for offset in [0, 1, 3, 4, 15, 16, 17, 31] {
+            // Before the first cache line, in a strip of their own, at both ends of one, and in what is left.
+            for label in [None, Some(0), Some(14), Some(70), Some(2 * STRIP), Some(3 * STRIP - 1), Some(LEN - 1)] {
+                let label = label.map(|place| (place, 0.375));
+                let [cached, streamed] = [Store::Cached, Store::Streaming].map(|store| {
+                    memory.fill(beside);
+                    let to = &mut memory[line + offset..line + offset + LEN];
+                    set.run(Written { kept: &kept, to, wrap, label, store });
+                    memory[line..].to_vec()
+                });
+                assert_eq!(cached, streamed, "{set:?}: offset {offset}, label {label:?}");
+                assert!(cached[..offset].iter().chain(&cached[offset + LEN..]).all(|value| *value == beside));
+                let first = cached[offset].to_f32();
+                let [student, teacher] = [kept[0][0], kept[6][0]];
+                let want = student * (student * 0.25 + 0.5) - teacher * 0.75;
+                let want = if label == Some((0, 0.375)) { want - 0.375 } else { want };
+                assert!((first - want).abs() < 0.01, "{set:?}: offset {offset}, label {label:?}: {first} {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gradient_past_the_caches_is_that_through_them_at_any_alignment() {
+    check_alignments::<f32>(|to| LogitsMut::F32(to), 7.0);
+    check_alignments::<bf16>(|to| LogitsMut::Bf16(to), bf16::from_f32(7.0));
+    check_alignments::<f16>(|to| LogitsMut::F16(to), f16::from_f32(7.0));
+}

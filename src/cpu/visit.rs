@@ -76,10 +76,7 @@ fn begin<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits: Vec
     while let (Some(visit), Some(mut tile)) = (visits.next(), pair) {
         let Visit { logits, kept, previous } = visit;
         let kept = Kept::new(recipe, kept.unwrap_or_else(|| room.resize(TILE / STRIP * recipe.kept())));
-        let previous = match previous {
-            Some(gradient) => Some(gradient.begin(simd, recipe, &kept)),
-            None => None,
-        };
+        let previous = previous.map(|gradient| gradient.begin(simd, recipe, &kept));
         let mut work = Work { kept, distances: distances.resize(TILE / STRIP), previous, ahead };
         let stats = loop {
             let stats = statistics(simd, recipe, temperature, tile, &mut work);

@@ -49,7 +49,7 @@ fn part_mut<T>(strip: &mut [T; STRIP], index: usize) -> &mut [T; 16] {
 }
 
 /// `2^r` for `r` from 0 to 1: minimax for the relative error, off by 8.3e-8, the constant term held at 1.
-const EXP2: [f32; 6] = [1.0, 0.693_151_3, 0.240_164_59, 0.055_799_514, 0.009_017_48, 0.001_866_952_6];
+const EXP2: [f32; 6] = [1.0, 0.693_151_3, 0.240_164_6, 0.055_799_514, 0.009_017_48, 0.001_866_952_6];
 
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
