@@ -5,8 +5,8 @@
 //!
 //! | loop | reads | writes | vector instructions per vector of AVX-512 |
 //! |---|---|---|---|
-//! | [`Loaded::new`], of each matrix | logits | 16-bit logits widened | 2, and 2 to widen |
-//! | [`Exponentials::take`], of each kind | the same logits | a kept number, and the distance of student and teacher | 9 to 11 |
+//! | [`Load`], of each matrix | logits | 16-bit logits widened | 2, and 2 to widen |
+//! | [`Exponentials::take`], of each kind | the same logits | a kept number, and the distance of student and teacher | 10 to 12 |
 //! | [`Agreement::divergence`] | what is kept, and the distance | – | 14 |
 //! | [`Agreement::differences`], of tiles that nearly agree | the same | a kept number | 10 |
 //! | [`Writing`], a row later | what was kept | the gradient | 3 to 5, and 6 to round to `bf16` |
@@ -17,7 +17,7 @@
 //! Sums run on in the lanes of a vector for a tile and no further, then all are added pairwise: longer running sums in `f32`
 //! lose digits (DESIGN §2).
 //!
-//! [`Loaded::new`]: super::load::Loaded::new
+//! [`Load`]: super::load::Load
 //! [`Exponentials::take`]: super::exponentials::Exponentials::take
 //! [`Agreement::divergence`]: super::agreement::Agreement::divergence
 //! [`Agreement::differences`]: super::agreement::Agreement::differences
