@@ -23,8 +23,8 @@ impl Ahead {
     /// Nothing to ask for.
     pub(super) const NOWHERE: Self = Self { parts: [Part { next: std::ptr::null(), step: 0 }; 2] };
 
-    /// What lies behind a tile of student and teacher, as much as the tile itself: the next tile, or the next row's first. There
-    /// may be no such memory.
+    /// What lies behind a tile of student and teacher: the next tile, which so many steps as a tile has ask for whole, or the next
+    /// row's first. There may be no such memory.
     pub(super) fn behind(tile: [Logits<'_>; 2]) -> Self {
         Self { parts: tile.map(Part::behind) }
     }

@@ -48,11 +48,8 @@ impl Task for Alone<'_> {
         let kept = Kept::new(Recipe::Hard, self.kept.as_chunks_mut().0);
         let distances = &mut [[0.0; STRIP]; TILE / STRIP];
         let mut work = Work { kept, distances, previous: None, ahead: Ahead::NOWHERE };
-        let [sum, _] = Exponentials { logits, scale: self.scale, low: false, role: Role::Hard }.take::<S, 1>(
-            simd,
-            Recipe::Hard,
-            &mut work,
-        );
+        let exponentials = Exponentials { logits, scale: self.scale, low: logits.has_low, role: Role::Hard };
+        let [sum, _] = exponentials.take::<S, 1>(simd, Recipe::Hard, &mut work);
         sum
     }
 }

@@ -15,7 +15,7 @@ use crate::logits::{Logits, LogitsMut};
 /// Strips that a thread takes at a time: 256 KiB of each matrix.
 const STRIPS: usize = (256 << 10) / (4 * STRIP);
 
-/// Reads both matrices to their end, whole strips of 128 bytes, and returns something of what was read.
+/// Reads both matrices to their end, whole strips of 256 bytes, and returns something of what was read.
 ///
 /// # Errors
 ///
@@ -27,7 +27,7 @@ pub fn read(instructions: Instructions, student: Logits<'_>, teacher: Logits<'_>
     Ok(parts.map(|(student, teacher)| detected.run(Read { student, teacher })).reduce(|| 0.0, f32::max))
 }
 
-/// Reads both matrices to their end, and writes as much of the third past the caches.
+/// Reads both matrices to their end, and writes as much of the third past the caches, from its first cache line on.
 ///
 /// # Errors
 ///

@@ -90,7 +90,7 @@ pub(super) struct Writing<'a> {
     gradient: Gradient<'a>,
     /// Elements before the first whole strip.
     head: usize,
-    /// The strip that has been written.
+    /// The strip that holds the label, and has been written.
     of_label: Option<usize>,
 }
 
@@ -99,10 +99,7 @@ impl Writing<'_> {
     #[inline(always)]
     pub(super) fn write_strip<S: Simd>(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>, index: usize) {
         let Self { gradient: Gradient { destination, factors, store, .. }, head, of_label } = self;
-        if *of_label == Some(index) {
-            return;
-        }
-        if *head + (index + 1) * STRIP > destination.len() {
+        if *of_label == Some(index) || *head + (index + 1) * STRIP > destination.len() {
             return;
         }
         let source = Source::new(recipe, *factors, kept, *head + index * STRIP);

@@ -431,7 +431,7 @@ fn check_alignments<T: Element + PartialEq + std::fmt::Debug>(wrap: fn(&mut [T])
     let number = |index: usize| ((index * 37) % 101) as f32 / 101.0;
     let kept: Vec<Strip> =
         (0..12).map(|strip| std::array::from_fn(|index| number(strip * STRIP + index) + 0.01)).collect();
-    let mut memory = vec![beside; LEN + 3 * STRIP];
+    let mut memory = [beside; LEN + 3 * STRIP];
     let line = memory.as_ptr().align_offset(64);
     for set in available() {
         for offset in [0, 1, 3, 4, 15, 16, 17, 31] {

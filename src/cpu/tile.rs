@@ -15,7 +15,7 @@
 //! the loop of the first exponentials, which overwrite what it reads: one waits for a cache, the other for arithmetic.
 //!
 //! Sums run on in the lanes of a vector for a tile and no further, then all are added pairwise: longer running sums in `f32`
-//! lose digits (DESIGN §2).
+//! lose digits.
 //!
 //! [`Load`]: super::load::Load
 //! [`Exponentials::take`]: super::exponentials::Exponentials::take
