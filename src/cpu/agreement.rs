@@ -1,21 +1,20 @@
-//! How far the two distributions of a tile agree: the soft term's element formula (see [`row_stats`](crate::row_stats)), each
-//! distribution normalised within the tile.
+//! How far the two distributions of a tile agree, each normalised within the tile: the soft term's element formula itself (see
+//! [`row_stats`](crate::row_stats)). For the tiles that [`pairs`](super::pairs) leaves to it.
 //!
-//! `y = log q - log p` comes from the logits, noted when the exponentials were taken: subtracted first, scaled after, so that
-//! what student and teacher have in common cancels exactly.
+//! `y = log q - log p` comes from the logits: subtracted first, scaled after, so that what student and teacher have in common
+//! cancels exactly.
 
-use super::ahead::Ahead;
 use super::exponentials::total;
-use super::simd::{SIDE_BY_SIDE, Simd, Vector, phi_over_square};
-use super::tile::Strip;
+use super::simd::{SIDE_BY_SIDE, STRIP, Simd, Store, Vector, phi_over_square};
+use super::tile::{Pair, Strip};
 use crate::row_stats::SoftElement;
 
 /// What the two distributions of a tile are compared by, but for the teacher's exponentials.
 pub(super) struct Agreement<'a> {
+    /// The logits.
+    pub(super) pair: Pair<'a>,
     /// The student's exponentials.
     pub(super) student: &'a [Strip],
-    /// `(s - m_s) - (t - m_t)`.
-    pub(super) distances: &'a [Strip],
     /// `1 / Za`.
     pub(super) student_factor: f32,
     /// `1 / Zb`.
@@ -29,34 +28,23 @@ pub(super) struct Agreement<'a> {
 impl Agreement<'_> {
     /// The divergence over `T²`, and whether every element's `|y|` is below ½.
     #[inline(always)]
-    pub(super) fn divergence<S: Simd>(&self, simd: S, teacher: &[Strip], ahead: &mut Ahead) -> (f32, bool) {
+    pub(super) fn divergence<S: Simd>(&self, simd: S, teacher: &[Strip]) -> (f32, bool) {
         let quarter = simd.splat(0.25);
-        let (reciprocal, log_ratio) = (simd.splat(self.reciprocal), simd.splat(self.log_ratio));
         // Everything in units of the teacher's factor, by which the sum is multiplied at last.
         let ratio = simd.splat(self.student_factor / self.teacher_factor);
         let mut gains = [simd.splat(0.0); SIDE_BY_SIDE];
         let mut all_near = gains[0].less_than(quarter);
-        for ((student, teacher), distances) in self.student.iter().zip(teacher).zip(self.distances) {
-            // There is no gradient to wait for here.
-            ahead.step(simd);
-            ahead.step(simd);
-            let student = S::vectors(student).as_chunks::<SIDE_BY_SIDE>().0;
-            let teacher = S::vectors(teacher).as_chunks::<SIDE_BY_SIDE>().0;
-            let distances = S::vectors(distances).as_chunks::<SIDE_BY_SIDE>().0;
-            for ((student, teacher), distances) in student.iter().zip(teacher).zip(distances) {
-                let mut y = gains;
-                for side in 0..SIDE_BY_SIDE {
-                    y[side] = simd.vector(&distances[side]).mul_add(reciprocal, log_ratio);
-                }
-                let phi = phi_over_square(simd, y);
-                for side in 0..SIDE_BY_SIDE {
-                    let (student, teacher) = (simd.vector(&student[side]), simd.vector(&teacher[side]));
-                    let square = y[side] * y[side];
-                    let is_near = square.less_than(quarter);
-                    let far = student.mul_sub(ratio, teacher.mul_add(y[side], teacher));
-                    gains[side] = gains[side] + (teacher * square).mul_where(is_near, phi[side], far);
-                    all_near = S::V::both(all_near, is_near);
-                }
+        for (index, (student, teacher)) in self.student.iter().zip(teacher).enumerate() {
+            for part in 0..STRIP / S::V::LANES {
+                let y = self.log_of_ratio(simd, index, part);
+                let [phi] = phi_over_square(simd, [y]);
+                let (student, teacher) = (simd.load(student, part), simd.load(teacher, part));
+                let square = y * y;
+                let is_near = square.less_than(quarter);
+                let far = student.mul_sub(ratio, teacher.mul_add(y, teacher));
+                let gain = &mut gains[part % SIDE_BY_SIDE];
+                *gain = *gain + (teacher * square).mul_where(is_near, phi, far);
+                all_near = S::V::both(all_near, is_near);
             }
         }
         let divergence = total(gains) * self.teacher_factor;
@@ -65,15 +53,25 @@ impl Agreement<'_> {
         (divergence, S::V::all(all_near))
     }
 
+    /// `log q - log p` of one vector of the tile.
+    #[inline(always)]
+    fn log_of_ratio<S: Simd>(&self, simd: S, strip: usize, part: usize) -> S::V {
+        let Pair { student, teacher } = self.pair;
+        let s = simd.load(&student.strips[strip], part) - simd.splat(student.largest);
+        let t = simd.load(&teacher.strips[strip], part) - simd.splat(teacher.largest);
+        (s - t).mul_add(simd.splat(self.reciprocal), simd.splat(self.log_ratio))
+    }
+
     /// The divergence by the element formula itself.
     #[cold]
     #[inline(never)]
     fn one_by_one(&self, teacher: &[Strip]) -> f32 {
-        let distances = self.distances.as_flattened().iter();
-        let elements = self.student.as_flattened().iter().zip(teacher.as_flattened()).zip(distances);
-        let gains = elements.map(|((student, teacher), distance)| {
-            let (q, p) = (student * self.student_factor, teacher * self.teacher_factor);
-            f64::from(SoftElement::new::<false>(q, p, distance * self.reciprocal + self.log_ratio).divergence)
+        let Pair { student: s, teacher: t } = self.pair;
+        let logits = s.strips.as_flattened().iter().zip(t.strips.as_flattened());
+        let exponentials = self.student.as_flattened().iter().zip(teacher.as_flattened());
+        let gains = logits.zip(exponentials).map(|((student, teacher), (r, w))| {
+            let y = ((student - s.largest) - (teacher - t.largest)) * self.reciprocal + self.log_ratio;
+            f64::from(SoftElement::new::<false>(r * self.student_factor, w * self.teacher_factor, y).divergence)
         });
         gains.sum::<f64>() as f32
     }
@@ -81,14 +79,13 @@ impl Agreement<'_> {
     /// Replaces the teacher's exponentials by `q - p`, where every `|y|` is below ½.
     #[inline(always)]
     pub(super) fn differences<S: Simd>(&self, simd: S, teacher: &mut [Strip]) {
-        let (reciprocal, log_ratio) = (simd.splat(self.reciprocal), simd.splat(self.log_ratio));
         let factor = simd.splat(self.teacher_factor);
-        for (distances, kept) in self.distances.iter().zip(teacher) {
-            for (distances, kept) in S::vectors(distances).iter().zip(S::vectors_mut(kept)) {
-                let y = simd.vector(distances).mul_add(reciprocal, log_ratio);
-                let p = simd.vector(kept) * factor;
+        for (index, kept) in teacher.iter_mut().enumerate() {
+            for part in 0..STRIP / S::V::LANES {
+                let y = self.log_of_ratio(simd, index, part);
+                let p = simd.load(kept, part) * factor;
                 let [phi] = phi_over_square(simd, [y]);
-                (p * (y * y).mul_add(phi, y)).store_lanes(kept);
+                (p * (y * y).mul_add(phi, y)).store(kept, part, Store::Cached);
             }
         }
     }

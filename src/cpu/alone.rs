@@ -3,12 +3,11 @@
 //! For benchmarks; not part of the crate's interface.
 
 use super::ahead::Ahead;
-use super::exponentials::{Exponentials, Role};
 use super::instructions::{Detected, Instructions, unavailable};
 use super::kept::Kept;
 use super::load::{Load, TileBuffer};
 use super::recipe::Recipe;
-use super::simd::{STRIP, Simd, Task};
+use super::simd::{Simd, Task};
 use super::tile::{TILE, Work};
 use crate::error::Result;
 use crate::logits::Logits;
@@ -46,10 +45,7 @@ impl Task for Alone<'_> {
         let mut buffer = TileBuffer::default();
         let logits = simd.run(Load { logits: Logits::F32(self.logits), scale: self.scale, buffer: &mut buffer });
         let kept = Kept::new(Recipe::Hard, self.kept.as_chunks_mut().0);
-        let distances = &mut [[0.0; STRIP]; TILE / STRIP];
-        let mut work = Work { kept, distances, previous: None, ahead: Ahead::NOWHERE };
-        let exponentials = Exponentials { logits, scale: self.scale, low: logits.has_low, role: Role::Hard };
-        let [sum, _] = exponentials.take::<S, 1>(simd, Recipe::Hard, &mut work);
-        sum
+        let mut work = Work { kept, stream: None, ahead: Ahead::NOWHERE };
+        super::exponentials::exponentials(simd, &logits, self.scale, &mut work)
     }
 }

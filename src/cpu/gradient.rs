@@ -7,8 +7,9 @@ use super::element::Element;
 use super::kept::Kept;
 use super::recipe::Recipe;
 use super::simd::{STRIP, Simd, Store, Task, Vector};
+use super::stream::Stream;
 use super::tile::Strip;
-use crate::logits::LogitsMut;
+use crate::logits::{DType, LogitsMut};
 
 /// Where the gradient of a tile goes, and what makes it of the kept numbers.
 #[derive(Debug)]
@@ -32,23 +33,76 @@ pub(super) struct Factors {
 }
 
 impl<'a> Gradient<'a> {
-    /// Writes what is no whole strip, or holds the label. What goes past the caches begins at a cache line.
-    pub(super) fn begin<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) -> Writing<'a> {
+    /// Writes all of it. What goes past the caches does so by whole strips, from the first cache line on.
+    #[inline(always)]
+    pub(super) fn write<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) {
         let len = self.destination.len();
-        let head = match self.store {
-            Store::Cached => 0,
-            Store::Streaming => elements_to_cache_line(&self.destination).min(len),
-        };
+        let head = self.head();
         let end = len - (len - head) % STRIP;
-        let place = self.label.map(|(place, _)| place).filter(|place| (head..end).contains(place));
-        let of_label = place.map(|place| (place - head) / STRIP);
-        let strip = of_label.map_or(0..0, |index| head + index * STRIP..head + (index + 1) * STRIP);
-        for range in [0..head, strip, end..len] {
+        match &mut self.destination {
+            LogitsMut::F32(to) => write_strips(simd, recipe, self.factors, kept, head, &mut to[head..end], self.store),
+            LogitsMut::F16(to) => write_strips(simd, recipe, self.factors, kept, head, &mut to[head..end], self.store),
+            LogitsMut::Bf16(to) => write_strips(simd, recipe, self.factors, kept, head, &mut to[head..end], self.store),
+        }
+        self.write_few(simd, recipe, kept, head, end);
+    }
+
+    /// Writes what is not to go past the caches in whole lines of `f32`, and returns what is.
+    #[inline(always)]
+    pub(super) fn begin<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) -> Option<Stream<'a>> {
+        if self.store == Store::Cached || self.destination.dtype() != DType::F32 {
+            self.write(simd, recipe, kept);
+            return None;
+        }
+        let len = self.destination.len();
+        let head = self.head();
+        let end = len - (len - head) % S::V::LANES;
+        self.write_few(simd, recipe, kept, head, end);
+        let Self { destination, factors, label, .. } = self;
+        let LogitsMut::F32(to) = destination else { return None };
+        let to = &mut to[head..end];
+        let place = label.and_then(|(place, _)| place.checked_sub(head));
+        let label = place.and_then(|place| Some((place, *to.get(place)?)));
+        Some(Stream { to, head, factors, label })
+    }
+
+    /// Elements before the first cache line, if that matters.
+    fn head(&self) -> usize {
+        match self.store {
+            Store::Cached => 0,
+            Store::Streaming => elements_to_cache_line(&self.destination).min(self.destination.len()),
+        }
+    }
+
+    /// Writes what lies before and behind a range, and the label's entry if it is in it.
+    #[inline(always)]
+    fn write_few<S: Simd>(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>, start: usize, end: usize) {
+        let place = self.label.map(|(place, _)| place).filter(|place| (start..end).contains(place));
+        let of_label = place.map_or(0..0, |place| place..place + 1);
+        for range in [0..start, of_label, end..self.destination.len()] {
             if !range.is_empty() {
-                simd.run(WriteFew { gradient: &mut self, recipe, kept, range });
+                simd.run(WriteFew { gradient: self, recipe, kept, range });
             }
         }
-        Writing { gradient: self, head, of_label }
+    }
+}
+
+/// Writes whole strips of the gradient, but for the label.
+#[inline(always)]
+fn write_strips<S: Simd, T: Element>(
+    simd: S,
+    recipe: Recipe,
+    factors: Factors,
+    kept: &Kept<'_>,
+    head: usize,
+    to: &mut [T],
+    store: Store,
+) {
+    for (index, to) in to.as_chunks_mut().0.iter_mut().enumerate() {
+        let source = Source::new(recipe, factors, kept, head + index * STRIP);
+        for part in 0..STRIP / S::V::LANES {
+            T::store(source.vector(simd, part), to, part, store);
+        }
     }
 }
 
@@ -85,40 +139,6 @@ impl Task for WriteFew<'_, '_, '_> {
     }
 }
 
-/// A gradient whose whole strips are being written.
-pub(super) struct Writing<'a> {
-    gradient: Gradient<'a>,
-    /// Elements before the first whole strip.
-    head: usize,
-    /// The strip that holds the label, and has been written.
-    of_label: Option<usize>,
-}
-
-impl Writing<'_> {
-    /// Writes a strip, if it is still to be written. What was kept up to its beginning is no longer read.
-    #[inline(always)]
-    pub(super) fn write_strip<S: Simd>(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>, index: usize) {
-        let Self { gradient: Gradient { destination, factors, store, .. }, head, of_label } = self;
-        if *of_label == Some(index) || *head + (index + 1) * STRIP > destination.len() {
-            return;
-        }
-        let source = Source::new(recipe, *factors, kept, *head + index * STRIP);
-        match destination {
-            LogitsMut::F32(to) => source.write(simd, &mut to[*head..], index, *store),
-            LogitsMut::F16(to) => source.write(simd, &mut to[*head..], index, *store),
-            LogitsMut::Bf16(to) => source.write(simd, &mut to[*head..], index, *store),
-        }
-    }
-
-    /// Writes all strips.
-    #[inline(always)]
-    pub(super) fn write_all<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) {
-        for index in 0..self.gradient.destination.len() / STRIP {
-            self.write_strip(simd, recipe, kept, index);
-        }
-    }
-}
-
 fn elements_to_cache_line(destination: &LogitsMut<'_>) -> usize {
     match destination {
         LogitsMut::F32(to) => to.as_ptr().align_offset(CACHE_LINE),
@@ -140,7 +160,7 @@ fn store_few<S: Simd, T: Element>(simd: S, values: &Strip, within: Range<usize>,
 const NONE: Strip = [0.0; STRIP];
 
 /// What a strip of the gradient is made of.
-struct Source<'k> {
+pub(super) struct Source<'k> {
     recipe: Recipe,
     factors: Factors,
     student: &'k Strip,
@@ -149,6 +169,13 @@ struct Source<'k> {
 }
 
 impl<'k> Source<'k> {
+    /// What is kept of a strip.
+    #[inline(always)]
+    pub(super) fn of_strip(recipe: Recipe, factors: Factors, kept: &'k Kept<'_>, index: usize) -> Self {
+        let strip = |plane: &'k [Strip]| plane.get(index).unwrap_or(&NONE);
+        Self { recipe, factors, student: strip(kept.student), teacher: strip(kept.teacher), hard: strip(kept.hard) }
+    }
+
     /// What is kept of the strip that begins at an element of the tile.
     #[inline(always)]
     fn new(recipe: Recipe, factors: Factors, kept: &'k Kept<'_>, start: usize) -> Self {
@@ -165,18 +192,9 @@ impl<'k> Source<'k> {
         }
     }
 
-    /// Writes strip `index`.
-    #[inline(always)]
-    fn write<S: Simd, T: Element>(&self, simd: S, to: &mut [T], index: usize, store: Store) {
-        let to = &mut to.as_chunks_mut().0[index];
-        for part in 0..STRIP / S::V::LANES {
-            T::store(self.vector(simd, part), to, part, store);
-        }
-    }
-
     /// One vector of the gradient.
     #[inline(always)]
-    fn vector<S: Simd>(&self, simd: S, part: usize) -> S::V {
+    pub(super) fn vector<S: Simd>(&self, simd: S, part: usize) -> S::V {
         let Self { recipe, factors, .. } = *self;
         let hard = simd.splat(factors.hard);
         if recipe == Recipe::Hard {

@@ -138,7 +138,7 @@ impl Total {
         let distance = (stats.student_max - self.student_max) - (stats.teacher_max - self.teacher_max);
         let y = f64::from(distance) * f64::from(self.temperature.reciprocal) + (self.log_ratio - tile.log_ratio);
         let element = SoftElement::new::<false>(q as f32, p as f32, y as f32);
-        let within = if p > 0.0 { p * f64::from(tile.divergence) } else { 0.0 };
+        let within = if p > 0.0 { p * tile.divergence } else { 0.0 };
         let divergence = f64::from(element.divergence) + within;
         match tile.form {
             Form::Exponential => Part { divergence, student_factor, teacher_factor: -teacher_factor },

@@ -1,6 +1,5 @@
 //! What is kept of a row until its sums are known.
 
-use super::exponentials::Role;
 use super::recipe::Recipe;
 use super::simd::STRIP;
 use super::tile::Strip;
@@ -23,16 +22,6 @@ impl<'a> Kept<'a> {
         let (student, rest) = memory.split_at_mut(if recipe.has_soft() { strips } else { 0 });
         let (teacher, hard) = rest.split_at_mut(if recipe.has_soft() { strips } else { 0 });
         Self { student, teacher, hard }
-    }
-
-    /// Where the exponentials of a role are kept.
-    #[inline(always)]
-    pub(super) fn plane(&mut self, role: Role) -> &mut [Strip] {
-        match role {
-            Role::Student => self.student,
-            Role::Teacher => self.teacher,
-            Role::Hard => self.hard,
-        }
     }
 
     /// Elements that there is room for: whole strips.

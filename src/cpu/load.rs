@@ -168,7 +168,7 @@ fn scan<S: Simd, T: Element>(simd: S, strips: &[[T; STRIP]], mut each: impl FnMu
 /// Whether the student is masked somewhere where the teacher is not.
 #[cold]
 #[inline(never)]
-pub(super) fn masked_apart(student: Loaded<'_>, teacher: Loaded<'_>) -> bool {
+pub(super) fn masked_apart(student: &Loaded<'_>, teacher: &Loaded<'_>) -> bool {
     let (student, teacher) = (student.source, teacher.source);
     (0..student.len()).any(|index| is_masked(student.get(index)) && !is_masked(teacher.get(index)))
 }

@@ -84,9 +84,11 @@ mod join;
 mod kept;
 mod load;
 mod options;
+mod pairs;
 mod recipe;
 mod row;
 mod simd;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -115,7 +117,7 @@ const ROWS_AT_A_TIME: usize = 4096;
 const ELEMENTS_PER_THREAD: usize = 8192;
 
 /// What a last-level cache holds, in bytes: gradients beyond are not found there by who reads them next.
-const LAST_LEVEL_CACHE: usize = 32 << 20;
+const LAST_LEVEL_CACHE: usize = 16 << 20;
 
 /// The loss of a batch, without its gradient.
 ///

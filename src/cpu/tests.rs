@@ -12,7 +12,7 @@ use super::kept::Kept;
 use super::load::{Load, Loaded, TileBuffer};
 use super::recipe::Recipe;
 use super::simd::{STRIP, Simd, Store, Task, Vector, phi_over_square};
-use super::tile::{Compare, Form, Pair, Strip, Summary, TILE, Work, statistics};
+use super::tile::{Form, Pair, Strip, Summary, TILE, Work, summarise};
 use crate::logits::{Logits, LogitsMut};
 use crate::math::LOG2_E;
 use crate::row_stats::{MASKED, RowFlags, RowStats, Temperature};
@@ -298,21 +298,15 @@ impl Task for Whole<'_> {
         let student = simd.run(Load { logits: student, scale, buffer: student_buffer });
         let teacher =
             if recipe.has_soft() { simd.run(Load { logits: teacher, scale, buffer: teacher_buffer }) } else { student };
-        let strips = student.strips.len();
-        let mut memory = vec![[f32::NAN; STRIP]; strips * recipe.kept()];
-        let mut distances = vec![[f32::NAN; STRIP]; strips];
+        let mut memory = vec![[f32::NAN; STRIP]; student.strips.len() * recipe.kept()];
         let kept = Kept::new(recipe, &mut memory);
-        let mut work = Work { kept, distances: &mut distances, previous: None, ahead: Ahead::NOWHERE };
-        let stats = statistics(simd, recipe, temperature, Pair { student, teacher }, &mut work);
-        let summary = match recipe.has_soft() {
-            true => simd.run(Compare { temperature, stats, strips, work: &mut work }),
-            false => Summary::of_hard_term(stats),
-        };
+        let mut work = Work { kept, stream: None, ahead: Ahead::NOWHERE };
+        let summary = summarise(simd, recipe, temperature, Pair { student: &student, teacher: &teacher }, &mut work);
         let mut gradient = vec![f32::NAN; self.student.len()];
         let factors = (self.factors)(&summary);
         let destination = LogitsMut::F32(&mut gradient);
         let destination = Gradient { destination, factors, label: None, store: Store::Streaming };
-        destination.begin(simd, recipe, &work.kept).write_all(simd, recipe, &work.kept);
+        destination.write(simd, recipe, &work.kept);
         simd.fence();
         (summary, gradient)
     }
@@ -376,7 +370,7 @@ fn check_tile(recipe: Recipe, student: &[f32], teacher: &[f32], temperature: f64
             assert_eq!(got.teacher_max, want.teacher_max, "{set:?}");
             assert!(near(got.student_tempered_sum, want.student_tempered_sum), "{set:?}: {got:?} {want:?}");
             assert!(near(got.teacher_tempered_sum, want.teacher_tempered_sum), "{set:?}: {got:?} {want:?}");
-            assert!(near(summary.divergence, divergence as f32), "{set:?}: {} {divergence}", summary.divergence);
+            assert!(near(summary.divergence as f32, divergence as f32), "{set:?}: {} {divergence}", summary.divergence);
         }
     }
 }
@@ -408,7 +402,16 @@ struct Written<'a, T> {
     to: &'a mut [T],
     wrap: fn(&mut [T]) -> LogitsMut<'_>,
     label: Option<(usize, f32)>,
-    store: Store,
+    way: Way,
+}
+
+/// By which way a gradient is written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Cached,
+    PastTheCaches,
+    /// Strip by strip, beside something else.
+    Beside,
 }
 
 impl<T> Task for Written<'_, T> {
@@ -419,8 +422,21 @@ impl<T> Task for Written<'_, T> {
         let mut memory = self.kept.to_vec();
         let kept = Kept::new(Recipe::Square, &mut memory);
         let factors = Factors { student: 0.5, teacher: -0.75, hard: 0.25 };
-        let gradient = Gradient { destination: (self.wrap)(self.to), factors, label: self.label, store: self.store };
-        gradient.begin(simd, Recipe::Square, &kept).write_all(simd, Recipe::Square, &kept);
+        let store = if self.way == Way::Cached { Store::Cached } else { Store::Streaming };
+        let gradient = Gradient { destination: (self.wrap)(self.to), factors, label: self.label, store };
+        if self.way == Way::Beside {
+            if let Some(mut stream) = gradient.begin(simd, Recipe::Square, &kept) {
+                let mut lines = stream.lines(simd);
+                for index in 0..kept.student.len() {
+                    lines.write_strip(simd, Recipe::Square, &kept, index);
+                    kept.student[index].fill(f32::NAN);
+                }
+                lines.finish(simd);
+                stream.write_label();
+            }
+        } else {
+            gradient.write(simd, Recipe::Square, &kept);
+        }
         simd.fence();
     }
 }
@@ -438,13 +454,14 @@ fn check_alignments<T: Element + PartialEq + std::fmt::Debug>(wrap: fn(&mut [T])
             // Before the first cache line, in a strip of their own, at both ends of one, and in what is left.
             for label in [None, Some(0), Some(14), Some(70), Some(2 * STRIP), Some(3 * STRIP - 1), Some(LEN - 1)] {
                 let label = label.map(|place| (place, 0.375));
-                let [cached, streamed] = [Store::Cached, Store::Streaming].map(|store| {
+                let [cached, past, beside_others] = [Way::Cached, Way::PastTheCaches, Way::Beside].map(|way| {
                     memory.fill(beside);
                     let to = &mut memory[line + offset..line + offset + LEN];
-                    set.run(Written { kept: &kept, to, wrap, label, store });
+                    set.run(Written { kept: &kept, to, wrap, label, way });
                     memory[line..].to_vec()
                 });
-                assert_eq!(cached, streamed, "{set:?}: offset {offset}, label {label:?}");
+                assert_eq!(cached, past, "{set:?}: offset {offset}, label {label:?}");
+                assert_eq!(cached, beside_others, "{set:?}: offset {offset}, label {label:?}");
                 assert!(cached[..offset].iter().chain(&cached[offset + LEN..]).all(|value| *value == beside));
                 let first = cached[offset].to_f32();
                 let [student, teacher] = [kept[0][0], kept[6][0]];

@@ -24,19 +24,20 @@
 
 use super::agreement::Agreement;
 use super::ahead::Ahead;
-use super::exponentials::{Exponentials, Role};
-use super::gradient::Writing;
+use super::exponentials::exponentials;
 use super::kept::Kept;
 use super::load::{Loaded, masked_apart};
+use super::pairs::{Sums, pairs};
 use super::recipe::Recipe;
-use super::simd::{SIDE_BY_SIDE, STRIP, Simd, Task};
+use super::simd::{STRIP, Simd, Task};
+use super::stream::Stream;
 use crate::math::LOG2_E;
 use crate::row_stats::{RowFlags, RowStats, Temperature};
 
 /// Elements of a tile: with what is kept of them and the next tile's logits they stay in a first-level cache of 32 KiB.
 pub(super) const TILE: usize = 1024;
 
-const _: () = assert!(TILE <= 128 * 8 * SIDE_BY_SIDE, "no lane may take more than 128 addends");
+const _: () = assert!(TILE <= 128 * 8, "no lane may take more than 128 addends");
 
 /// Consecutive elements of a row.
 pub(super) type Strip = [f32; STRIP];
@@ -44,17 +45,22 @@ pub(super) type Strip = [f32; STRIP];
 /// The logits of one tile, of student and teacher.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pair<'a> {
-    pub(super) student: Loaded<'a>,
-    pub(super) teacher: Loaded<'a>,
+    pub(super) student: &'a Loaded<'a>,
+    pub(super) teacher: &'a Loaded<'a>,
+}
+
+impl Pair<'_> {
+    /// Whether an exponent may be below those of normal numbers.
+    pub(super) fn has_low(&self) -> bool {
+        self.student.has_low || self.teacher.has_low
+    }
 }
 
 /// What the loops over one tile use beside its logits.
 pub(super) struct Work<'k, 'g> {
     pub(super) kept: Kept<'k>,
-    /// Of each element, `(s - m_s) - (t - m_t)`.
-    pub(super) distances: &'k mut [Strip],
-    /// The last row's gradient, to be written before what it is made of is overwritten.
-    pub(super) previous: Option<Writing<'g>>,
+    /// What is still to be written of the last row's gradient. Not to be moved: a copy would wait for all stores before.
+    pub(super) stream: Option<Stream<'g>>,
     pub(super) ahead: Ahead,
 }
 
@@ -72,90 +78,110 @@ pub(super) enum Form {
 pub(super) struct Summary {
     pub(super) stats: RowStats,
     /// The divergence over `T²` of the tile's two distributions, each normalised within the tile.
-    pub(super) divergence: f32,
+    pub(super) divergence: f64,
     /// `log(Zb / Za)` of the tile.
     pub(super) log_ratio: f64,
     pub(super) form: Form,
 }
 
-/// Takes the exponentials that the recipe asks for, and adds them up: to NaN where a logit is, and [`Loaded::cleaned`] has not
-/// seen to it.
+/// Takes the exponentials of a tile, as its recipe asks for, adds them up and compares them. NaN where a logit is, and
+/// [`Loaded::cleaned`](super::load::Loaded::cleaned) has not seen to it.
 #[inline(always)]
-pub(super) fn statistics<S: Simd>(
+pub(super) fn summarise<S: Simd>(
     simd: S,
     recipe: Recipe,
     temperature: Temperature,
     pair: Pair<'_>,
     work: &mut Work<'_, '_>,
-) -> RowStats {
+) -> Summary {
     let Pair { student, teacher } = pair;
-    let low = student.has_low || teacher.has_low;
-    let scale = temperature.exponent_scale;
     let nonfinite = RowFlags::NONFINITE.when(student.nonfinite || teacher.nonfinite);
-    let mut stats = RowStats { student_max: student.largest, flags: nonfinite, ..RowStats::IDENTITY };
-    if recipe.has_soft() {
-        let of_student = Exponentials { logits: student, scale, low, role: Role::Student };
-        [stats.student_tempered_sum, stats.student_sum] = match recipe {
-            Recipe::Square => of_student.take::<S, 2>(simd, recipe, work),
-            Recipe::FourthPower => of_student.take::<S, 4>(simd, recipe, work),
-            _ => of_student.take::<S, 1>(simd, recipe, work),
-        };
-        let of_teacher = Exponentials { logits: teacher, scale, low, role: Role::Teacher };
-        [stats.teacher_tempered_sum, _] = of_teacher.take::<S, 1>(simd, recipe, work);
-        stats.teacher_max = teacher.largest;
-        let infinite_soft = student.masked && masked_apart(student, teacher);
-        stats.flags = stats.flags.or(RowFlags::INFINITE_SOFT.when(infinite_soft));
+    let stats = RowStats { student_max: student.largest, flags: nonfinite, ..RowStats::IDENTITY };
+    if !recipe.has_soft() {
+        let student_sum = exponentials(simd, student, LOG2_E, work);
+        return Summary { stats: RowStats { student_sum, ..stats }, ..Summary::OF_NOTHING };
     }
-    if recipe.has_own_exponential() {
-        let of_hard = Exponentials { logits: student, scale: LOG2_E, low, role: Role::Hard };
-        [stats.student_sum, _] = of_hard.take::<S, 1>(simd, recipe, work);
+    let sums = match (&work.stream, pair.has_low()) {
+        (Some(_), _) => pairs::<S, false, true>(simd, recipe, temperature, pair, work),
+        (None, true) => pairs::<S, true, false>(simd, recipe, temperature, pair, work),
+        (None, false) => pairs::<S, false, false>(simd, recipe, temperature, pair, work),
+    };
+    let infinite_soft = student.masked && masked_apart(student, teacher);
+    let stats = RowStats {
+        student_sum: sums.hard,
+        student_tempered_sum: sums.student,
+        teacher_max: teacher.largest,
+        teacher_tempered_sum: sums.teacher,
+        flags: stats.flags.or(RowFlags::INFINITE_SOFT.when(infinite_soft)),
+        ..stats
+    };
+    let summary = Summary::of_sums(stats, sums);
+    if summary.is_nan() {
+        return summary;
     }
-    stats
+    // The subtraction took a bit at most.
+    if f64::from(sums.gain) <= 2.0 * summary.divergence * f64::from(sums.teacher) && sums.widest >= 0.25 {
+        return summary;
+    }
+    simd.run(Compare { temperature, summary, pair, kept: &mut work.kept })
 }
 
-/// Whether a logit was NaN.
-pub(super) fn is_nan(stats: &RowStats) -> bool {
-    (stats.student_sum + stats.student_tempered_sum + stats.teacher_tempered_sum).is_nan()
-}
-
-/// Compares the two distributions of a tile, from what is kept, and if they nearly agree, keeps their difference instead of the
+/// Compares the two distributions of a tile once more, normalised, and if they nearly agree, keeps their difference instead of the
 /// teacher's exponentials. The same for every recipe with a soft term, and so compiled once.
-pub(super) struct Compare<'w, 'k, 'g> {
-    pub(super) temperature: Temperature,
-    pub(super) stats: RowStats,
-    /// Strips of the tile.
-    pub(super) strips: usize,
-    pub(super) work: &'w mut Work<'k, 'g>,
+struct Compare<'w, 'k> {
+    temperature: Temperature,
+    summary: Summary,
+    pair: Pair<'w>,
+    kept: &'w mut Kept<'k>,
 }
 
-impl Task for Compare<'_, '_, '_> {
+impl Task for Compare<'_, '_> {
     type Output = Summary;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Summary {
-        let Self { temperature, stats, strips, work } = self;
-        let log_ratio = (f64::from(stats.teacher_tempered_sum) / f64::from(stats.student_tempered_sum)).ln();
+        let Self { temperature, summary, pair, kept } = self;
+        let strips = pair.student.strips.len();
         let agreement = Agreement {
-            student: &work.kept.student[..strips],
-            distances: &work.distances[..strips],
-            student_factor: stats.student_tempered_sum.recip(),
-            teacher_factor: stats.teacher_tempered_sum.recip(),
-            log_ratio: log_ratio as f32,
+            pair,
+            student: &kept.student[..strips],
+            student_factor: summary.stats.student_tempered_sum.recip(),
+            teacher_factor: summary.stats.teacher_tempered_sum.recip(),
+            log_ratio: summary.log_ratio as f32,
             reciprocal: temperature.reciprocal,
         };
-        let teacher = &mut work.kept.teacher[..strips];
-        let (divergence, all_near) = agreement.divergence(simd, teacher, &mut work.ahead);
+        let teacher = &mut kept.teacher[..strips];
+        let (divergence, all_near) = agreement.divergence(simd, teacher);
         if all_near {
             agreement.differences(simd, teacher);
         }
         let form = if all_near { Form::Difference } else { Form::Exponential };
-        Summary { stats, divergence, log_ratio, form }
+        Summary { divergence: f64::from(divergence), form, ..summary }
     }
 }
 
 impl Summary {
-    /// Of a tile whose distributions are not compared.
-    pub(super) fn of_hard_term(stats: RowStats) -> Self {
-        Self { stats, divergence: 0.0, log_ratio: 0.0, form: Form::Exponential }
+    /// Of a tile without elements.
+    const OF_NOTHING: Self =
+        Self { stats: RowStats::IDENTITY, divergence: 0.0, log_ratio: 0.0, form: Form::Exponential };
+
+    /// Whether a logit was NaN.
+    #[inline(always)]
+    pub(super) fn is_nan(&self) -> bool {
+        let stats = &self.stats;
+        (stats.student_sum + stats.student_tempered_sum + stats.teacher_tempered_sum).is_nan()
+    }
+
+    /// Of sums that keep their digits: see [`pairs`](super::pairs).
+    #[inline(always)]
+    fn of_sums(stats: RowStats, sums: Sums) -> Self {
+        let teacher = f64::from(sums.teacher);
+        let (gain, shift) = (f64::from(sums.gain) / teacher, f64::from(sums.shift) / teacher);
+        let excess = gain + shift;
+        let log_of_sums = match excess.abs() < 0.5 {
+            true => excess.ln_1p(),
+            false => (f64::from(sums.student) / teacher).ln(),
+        };
+        Self { stats, divergence: log_of_sums - shift, log_ratio: -log_of_sums, form: Form::Exponential }
     }
 }

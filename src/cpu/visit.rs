@@ -1,8 +1,4 @@
 //! What one thread does with consecutive tiles of a row: while it begins them, it writes the last row's gradient of each.
-//!
-//! A tile's exponentials need its largest logits, and its comparison the logarithm of its sums: numbers that come late, at the end
-//! of a chain of instructions. So the next tile is loaded before this one is compared: a processor that looks ahead finds other
-//! work there.
 
 use super::ahead::Ahead;
 use super::aligned::Strips;
@@ -11,7 +7,7 @@ use super::kept::Kept;
 use super::load::{Load, Loaded, TileBuffer};
 use super::recipe::{Recipe, by_recipe};
 use super::simd::{STRIP, Simd, Task};
-use super::tile::{Compare, Pair, Strip, Summary, TILE, Work, is_nan, statistics};
+use super::tile::{Pair, Strip, Summary, TILE, Work, summarise};
 use crate::logits::Logits;
 use crate::math::LOG2_E;
 use crate::row_stats::Temperature;
@@ -58,7 +54,7 @@ impl Task for Write<'_> {
     fn run<S: Simd>(self, simd: S) {
         for (gradient, kept) in self.tiles {
             let kept = Kept::new(self.recipe, kept);
-            by_recipe!(self.recipe, recipe => gradient.begin(simd, recipe, &kept).write_all(simd, recipe, &kept));
+            by_recipe!(self.recipe, recipe => gradient.write(simd, recipe, &kept));
         }
         simd.fence();
     }
@@ -66,68 +62,48 @@ impl Task for Write<'_> {
 
 #[inline(always)]
 fn begin<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits: Vec<Visit<'_>>) -> Vec<Summary> {
-    let mut buffers = LogitsBuffers::default();
-    let (mut distances, mut room) = (Strips::default(), Strips::default());
+    let mut buffers: [TileBuffer; 2] = Default::default();
+    let mut room = Strips::default();
     let scale = temperature.exponent_scale.max(LOG2_E);
     let mut summaries = Vec::with_capacity(visits.len());
-    let mut ahead = visits.first().map_or(Ahead::NOWHERE, |visit| Ahead::behind(visit.logits));
-    let mut visits = visits.into_iter().peekable();
-    let mut pair = visits.peek().map(|visit| buffers.load(simd, recipe, visit.logits, scale));
-    while let (Some(visit), Some(mut tile)) = (visits.next(), pair) {
-        let Visit { logits, kept, previous } = visit;
-        let kept = Kept::new(recipe, kept.unwrap_or_else(|| room.resize(TILE / STRIP * recipe.kept())));
-        let previous = previous.map(|gradient| gradient.begin(simd, recipe, &kept));
-        let mut work = Work { kept, distances: distances.resize(TILE / STRIP), previous, ahead };
-        let stats = loop {
-            let stats = statistics(simd, recipe, temperature, tile, &mut work);
-            if !is_nan(&stats) {
-                break stats;
+    for Visit { logits: [student, teacher], kept, previous } in visits {
+        let mut ahead = Ahead::behind([student, teacher]);
+        let memory = kept.unwrap_or_else(|| room.resize(TILE / STRIP * recipe.kept()));
+        if previous.is_some() {
+            ahead = ahead.and_kept_behind(recipe, memory);
+        }
+        let kept = Kept::new(recipe, memory);
+        let [student_buffer, teacher_buffer] = &mut buffers;
+        // Used where they were written: a copy of what was written a moment ago waits for all stores before it.
+        let loaded_student = simd.run(Load { logits: student, scale, buffer: student_buffer });
+        let loaded_teacher;
+        let pair = match recipe.has_soft() {
+            true => {
+                loaded_teacher = simd.run(Load { logits: teacher, scale, buffer: teacher_buffer });
+                Pair { student: &loaded_student, teacher: &loaded_teacher }
             }
-            // What was kept is the last row's no more.
-            work.previous = None;
-            tile = buffers.clean(recipe, logits);
+            false => Pair { student: &loaded_student, teacher: &loaded_student },
         };
-        pair = visits.peek().map(|next| {
-            work.ahead = Ahead::behind(next.logits);
-            buffers.load(simd, recipe, next.logits, scale)
-        });
-        let strips = logits[0].len().div_ceil(STRIP);
-        summaries.push(match recipe.has_soft() {
-            true => simd.run(Compare { temperature, stats, strips, work: &mut work }),
-            false => Summary::of_hard_term(stats),
-        });
-        ahead = work.ahead;
+        let stream = match previous {
+            // There is arithmetic enough for stores to drain beside.
+            Some(gradient) if recipe.has_soft() && !pair.has_low() => gradient.begin(simd, recipe, &kept),
+            Some(gradient) => {
+                gradient.write(simd, recipe, &kept);
+                None
+            }
+            None => None,
+        };
+        let mut work = Work { kept, stream, ahead };
+        let mut summary = summarise(simd, recipe, temperature, pair, &mut work);
+        if summary.is_nan() {
+            work.stream = None;
+            let [student_buffer, teacher_buffer] = &mut buffers;
+            let student = Loaded::cleaned(student, student_buffer);
+            let teacher = if recipe.has_soft() { Loaded::cleaned(teacher, teacher_buffer) } else { student };
+            let pair = Pair { student: &student, teacher: &teacher };
+            summary = summarise(simd, recipe, temperature, pair, &mut work);
+        }
+        summaries.push(summary);
     }
     summaries
-}
-
-/// Room for a tile of student and teacher.
-#[derive(Default)]
-struct LogitsBuffers {
-    student: TileBuffer,
-    teacher: TileBuffer,
-}
-
-impl LogitsBuffers {
-    fn load<'b, S: Simd>(
-        &'b mut self,
-        simd: S,
-        recipe: Recipe,
-        [student, teacher]: [Logits<'b>; 2],
-        scale: f32,
-    ) -> Pair<'b> {
-        let student = simd.run(Load { logits: student, scale, buffer: &mut self.student });
-        let teacher = match recipe.has_soft() {
-            true => simd.run(Load { logits: teacher, scale, buffer: &mut self.teacher }),
-            false => student,
-        };
-        Pair { student, teacher }
-    }
-
-    /// As [`load`](Self::load), whatever the logits are.
-    fn clean<'b>(&'b mut self, recipe: Recipe, [student, teacher]: [Logits<'b>; 2]) -> Pair<'b> {
-        let student = Loaded::cleaned(student, &mut self.student);
-        let teacher = if recipe.has_soft() { Loaded::cleaned(teacher, &mut self.teacher) } else { student };
-        Pair { student, teacher }
-    }
 }

@@ -54,6 +54,8 @@ fn run<T: Task>(task: T, simd: Avx2) -> T::Output {
 
 impl Simd for Avx2 {
     type V = F32x8;
+    /// The lane to take of each vector, and a mask of those that are the second's.
+    type Shift = (__m256i, __m256);
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -74,6 +76,27 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn vector(self, lanes: &[f32; 8]) -> F32x8 {
         F32x8(intrinsic!(_mm256_loadu_ps(lanes.as_ptr())))
+    }
+
+    #[inline(always)]
+    fn lines_mut(numbers: &mut [f32]) -> &mut [[f32; 8]] {
+        numbers.as_chunks_mut().0
+    }
+
+    #[inline(always)]
+    fn shift(self, lanes: usize) -> (__m256i, __m256) {
+        let first = intrinsic!(_mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+        let lanes = intrinsic!(_mm256_add_epi32(first, _mm256_set1_epi32(lanes as i32)));
+        let of_second = intrinsic!(_mm256_cmpgt_epi32(lanes, _mm256_set1_epi32(7)));
+        (lanes, intrinsic!(_mm256_castsi256_ps(of_second)))
+    }
+
+    #[inline(always)]
+    fn joined(self, first: F32x8, second: F32x8, (lanes, of_second): (__m256i, __m256)) -> F32x8 {
+        // Of a lane's number the instruction uses the low three bits.
+        let first = intrinsic!(_mm256_permutevar8x32_ps(first.0, lanes));
+        let second = intrinsic!(_mm256_permutevar8x32_ps(second.0, lanes));
+        F32x8(intrinsic!(_mm256_blendv_ps(first, second, of_second)))
     }
 
     #[inline(always)]
@@ -166,6 +189,15 @@ impl Vector for F32x8 {
     #[inline(always)]
     fn store_lanes(self, lanes: &mut [f32; 8]) {
         intrinsic!(_mm256_storeu_ps(lanes.as_mut_ptr(), self.0));
+    }
+
+    #[inline(always)]
+    fn stream_lanes(self, lanes: &mut [f32; 8]) {
+        let to = lanes.as_mut_ptr();
+        match to.cast::<__m256>().is_aligned() {
+            true => intrinsic!(_mm256_stream_ps(to, self.0)),
+            false => intrinsic!(_mm256_storeu_ps(to, self.0)),
+        }
     }
 
     #[inline(always)]

@@ -59,6 +59,8 @@ fn run<T: Task>(task: T, simd: Avx512) -> T::Output {
 
 impl Simd for Avx512 {
     type V = F32x16;
+    /// The lane to take, counted through both vectors.
+    type Shift = __m512i;
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -100,6 +102,22 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn vector(self, lanes: &[f32; 16]) -> F32x16 {
         F32x16(intrinsic!(_mm512_loadu_ps(lanes.as_ptr())))
+    }
+
+    #[inline(always)]
+    fn lines_mut(numbers: &mut [f32]) -> &mut [[f32; 16]] {
+        numbers.as_chunks_mut().0
+    }
+
+    #[inline(always)]
+    fn shift(self, lanes: usize) -> __m512i {
+        let first = intrinsic!(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+        intrinsic!(_mm512_add_epi32(first, _mm512_set1_epi32(lanes as i32)))
+    }
+
+    #[inline(always)]
+    fn joined(self, first: F32x16, second: F32x16, shift: __m512i) -> F32x16 {
+        F32x16(intrinsic!(_mm512_permutex2var_ps(first.0, shift, second.0)))
     }
 
     #[inline(always)]
@@ -184,6 +202,15 @@ impl Vector for F32x16 {
     #[inline(always)]
     fn store_lanes(self, lanes: &mut [f32; 16]) {
         intrinsic!(_mm512_storeu_ps(lanes.as_mut_ptr(), self.0));
+    }
+
+    #[inline(always)]
+    fn stream_lanes(self, lanes: &mut [f32; 16]) {
+        let to = lanes.as_mut_ptr();
+        match to.cast::<__m512>().is_aligned() {
+            true => intrinsic!(_mm512_stream_ps(to, self.0)),
+            false => intrinsic!(_mm512_storeu_ps(to, self.0)),
+        }
     }
 
     #[inline(always)]

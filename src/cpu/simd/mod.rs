@@ -23,6 +23,9 @@ use crate::math;
 /// instructions that wait for one another, and a processor looks only so far ahead for others.
 pub(super) const SIDE_BY_SIDE: usize = 4;
 
+/// Vectors of each matrix that the loop over pairs takes at a time: it has more to do beside, and more numbers to hold in registers.
+pub(super) const PAIRS_SIDE_BY_SIDE: usize = 2;
+
 /// Elements of a strip, the step of every loop: four vectors of AVX-512, eight of AVX2, and four cache lines of `f32`.
 pub(super) const STRIP: usize = 64;
 
@@ -36,6 +39,8 @@ pub(super) trait Task {
 /// A set of vector instructions.
 pub(super) trait Simd: Copy {
     type V: Vector;
+    /// See [`joined`](Self::joined).
+    type Shift: Copy;
 
     /// Runs a task as a function of its own, compiled with the instructions.
     fn run<T: Task>(self, task: T) -> T::Output;
@@ -46,6 +51,13 @@ pub(super) trait Simd: Copy {
     fn vectors_mut(strip: &mut [f32; STRIP]) -> &mut [<Self::V as Vector>::Lanes];
     /// The vector of some lanes.
     fn vector(self, lanes: &<Self::V as Vector>::Lanes) -> Self::V;
+
+    /// Numbers as the lanes of vectors, as many as make whole ones.
+    fn lines_mut(numbers: &mut [f32]) -> &mut [<Self::V as Vector>::Lanes];
+    /// How far [`joined`](Self::joined) goes: by less than the lanes of a vector.
+    fn shift(self, lanes: usize) -> Self::Shift;
+    /// The vector that begins so many lanes into the first of two that follow one another.
+    fn joined(self, first: Self::V, second: Self::V, shift: Self::Shift) -> Self::V;
 
     /// The same number in every lane.
     fn splat(self, value: f32) -> Self::V;
@@ -87,6 +99,9 @@ pub(super) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Ou
 
     /// Stores the lanes.
     fn store_lanes(self, lanes: &mut Self::Lanes);
+
+    /// Stores the lanes past the caches, if they lie at a multiple of the vector's size.
+    fn stream_lanes(self, lanes: &mut Self::Lanes);
 
     /// `self · b + c`, rounded once where the instruction exists.
     fn mul_add(self, b: Self, c: Self) -> Self;

@@ -27,6 +27,7 @@ pub(in crate::cpu) type Mask = [u32; LANES];
 
 impl Simd for Portable {
     type V = Lanes;
+    type Shift = usize;
 
     #[inline(never)]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -46,6 +47,24 @@ impl Simd for Portable {
     #[inline(always)]
     fn vector(self, lanes: &[f32; LANES]) -> Lanes {
         Lanes(*lanes)
+    }
+
+    #[inline(always)]
+    fn lines_mut(numbers: &mut [f32]) -> &mut [[f32; LANES]] {
+        numbers.as_chunks_mut().0
+    }
+
+    #[inline(always)]
+    fn shift(self, lanes: usize) -> usize {
+        lanes % LANES
+    }
+
+    #[inline(always)]
+    fn joined(self, first: Lanes, second: Lanes, shift: usize) -> Lanes {
+        let mut both = [0.0; 2 * LANES];
+        both[..LANES].copy_from_slice(&first.0);
+        both[LANES..].copy_from_slice(&second.0);
+        Lanes(from_fn(|lane| both[shift % LANES + lane]))
     }
 
     #[inline(always)]
@@ -120,6 +139,11 @@ impl Vector for Lanes {
 
     #[inline(always)]
     fn store_lanes(self, lanes: &mut [f32; LANES]) {
+        *lanes = self.0;
+    }
+
+    #[inline(always)]
+    fn stream_lanes(self, lanes: &mut [f32; LANES]) {
         *lanes = self.0;
     }
 

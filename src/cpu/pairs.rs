@@ -1,0 +1,131 @@
+//! The loop over pairs of logits, student and teacher: all that a tile with a soft term costs.
+//!
+//! It writes the last row's gradient, takes the exponentials of this one, and compares the two, each pair once and in one loop:
+//! whatever waits for a cache then finds arithmetic beside it, and no number is stored to be read again in a moment.
+//!
+//! The comparison is the soft term's element formula (see [`row_stats`](crate::row_stats)), of exponentials that are not normalised
+//! yet. With `r = e^((s - m_s) / T)`, `w = e^((t - m_t) / T)`, `y = log(r / w)` and `Z = Σ w`, let
+//!
+//! ```text
+//! F = Σ w·φ(y) / Z     every term at least 0: by the polynomial where |y| < ½, else r - w - w·y
+//! Y = Σ w·y / Z
+//! u = F + Y            = Σ (r - w) / Z, with the digits that a difference of sums has not
+//! ```
+//!
+//! The divergence over `T²` of the two distributions is `F - (u - log(1 + u))`, and that of their sums `log(1 + u)`. Where the
+//! subtraction would cost digits, and where the distributions nearly agree, [`Agreement`](super::agreement::Agreement) compares
+//! them again, normalised.
+
+use super::recipe::Recipe;
+use super::simd::{PAIRS_SIDE_BY_SIDE, Simd, Vector, phi_over_square};
+use super::tile::{Pair, Work};
+use crate::math::LOG2_E;
+use crate::row_stats::Temperature;
+
+/// What the pairs of a tile come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sums {
+    /// `Σ e^((s - m_s) / T)`.
+    pub(super) student: f32,
+    /// `Σ e^(s - m_s)`, where the recipe has a hard term.
+    pub(super) hard: f32,
+    /// `Σ e^((t - m_t) / T)`.
+    pub(super) teacher: f32,
+    /// `Σ w·φ(y)`.
+    pub(super) gain: f32,
+    /// `Σ w·y`.
+    pub(super) shift: f32,
+    /// The largest `y²`.
+    pub(super) widest: f32,
+}
+
+/// Takes and keeps the exponentials of a tile, and compares them; `LOW` says whether exponents may be below those of normal
+/// numbers, `STREAMS` whether there is a gradient to write. The sums are NaN where a logit is.
+#[inline(always)]
+pub(super) fn pairs<S: Simd, const LOW: bool, const STREAMS: bool>(
+    simd: S,
+    recipe: Recipe,
+    temperature: Temperature,
+    pair: Pair<'_>,
+    work: &mut Work<'_, '_>,
+) -> Sums {
+    const N: usize = PAIRS_SIDE_BY_SIDE;
+    let Pair { student, teacher } = pair;
+    let largest = [student.largest, teacher.largest].map(|largest| simd.splat(largest));
+    let [scale, reciprocal] = [temperature.exponent_scale, temperature.reciprocal].map(|factor| simd.splat(factor));
+    let (zero, quarter) = (simd.splat(0.0), simd.splat(0.25));
+    let [mut students, mut hards, mut teachers, mut gains, mut shifts, mut widest] = [zero; 6];
+    let mut ahead = work.ahead;
+    let kept = &mut work.kept;
+    let mut lines = match &mut work.stream {
+        Some(stream) if STREAMS => Some(stream.lines(simd)),
+        _ => None,
+    };
+    for (index, (student, teacher)) in student.strips.iter().zip(teacher.strips).enumerate() {
+        ahead.strip(simd);
+        if let Some(lines) = &mut lines {
+            lines.write_strip(simd, recipe, kept, index);
+        }
+        let student = S::vectors(student).as_chunks::<N>().0;
+        let teacher = S::vectors(teacher).as_chunks::<N>().0;
+        let kept_student = S::vectors_mut(&mut kept.student[index]).as_chunks_mut::<N>().0;
+        let kept_teacher = S::vectors_mut(&mut kept.teacher[index]).as_chunks_mut::<N>().0;
+        let logits = student.iter().zip(teacher);
+        for (group, ((student, teacher), (kept_student, kept_teacher))) in
+            logits.zip(kept_student.iter_mut().zip(kept_teacher)).enumerate()
+        {
+            let [mut r, mut w, mut hard, mut y] = [[zero; N]; 4];
+            for side in 0..N {
+                let s = simd.vector(&student[side]) - largest[0];
+                let t = simd.vector(&teacher[side]) - largest[1];
+                // Subtracted first, scaled after: what student and teacher have in common cancels exactly.
+                y[side] = (s - t) * reciprocal;
+                r[side] = s * scale;
+                w[side] = t * scale;
+                hard[side] = s * simd.splat(LOG2_E);
+            }
+            r = simd.exp2(r, LOW);
+            w = simd.exp2(w, LOW);
+            if recipe == Recipe::OwnExponential {
+                hard = simd.exp2(hard, LOW);
+            }
+            let phi = phi_over_square(simd, y);
+            for side in 0..N {
+                let (r, w, y) = (r[side], w[side], y[side]);
+                r.store_lanes(&mut kept_student[side]);
+                w.store_lanes(&mut kept_teacher[side]);
+                students = students + r;
+                teachers = teachers + w;
+                hards = match recipe {
+                    Recipe::Square => r.mul_add(r, hards),
+                    Recipe::FourthPower => (r * r).mul_add(r * r, hards),
+                    Recipe::OwnExponential => {
+                        hard[side].store_lanes(&mut S::vectors_mut(&mut kept.hard[index])[group * N + side]);
+                        hards + hard[side]
+                    }
+                    _ => hards,
+                };
+                let square = y * y;
+                widest = square.max_or_second(widest);
+                let far = r - w.mul_add(y, w);
+                gains = gains + (w * square).mul_where(square.less_than(quarter), phi[side], far);
+                shifts = w.mul_add(y, shifts);
+            }
+        }
+    }
+    if let Some(lines) = lines {
+        lines.finish(simd);
+    }
+    if let Some(stream) = &mut work.stream {
+        stream.write_label();
+    }
+    let student = students.sum();
+    Sums {
+        student,
+        hard: if recipe == Recipe::SameExponential { student } else { hards.sum() },
+        teacher: teachers.sum(),
+        gain: gains.sum(),
+        shift: shifts.sum(),
+        widest: widest.largest(),
+    }
+}
