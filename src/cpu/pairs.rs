@@ -17,7 +17,7 @@
 //! them again, normalised.
 
 use super::recipe::Recipe;
-use super::simd::{PAIRS_SIDE_BY_SIDE, Simd, Vector, phi_over_square};
+use super::simd::{PAIRS_SIDE_BY_SIDE, Simd, Task, Vector, phi_over_square};
 use super::tile::{Pair, Work};
 use crate::math::LOG2_E;
 use crate::row_stats::Temperature;
@@ -40,9 +40,9 @@ pub(super) struct Sums {
 }
 
 /// Takes and keeps the exponentials of a tile, and compares them; `LOW` says whether exponents may be below those of normal
-/// numbers, `STREAMS` whether there is a gradient to write. The sums are NaN where a logit is.
+/// numbers. The sums are NaN where a logit is.
 #[inline(always)]
-pub(super) fn pairs<S: Simd, const LOW: bool, const STREAMS: bool>(
+pub(super) fn pairs<S: Simd, const LOW: bool>(
     simd: S,
     recipe: Recipe,
     temperature: Temperature,
@@ -58,8 +58,8 @@ pub(super) fn pairs<S: Simd, const LOW: bool, const STREAMS: bool>(
     let mut ahead = work.ahead;
     let kept = &mut work.kept;
     let mut lines = match &mut work.stream {
-        Some(stream) if STREAMS => Some(stream.lines(simd)),
-        _ => None,
+        Some(stream) => Some(stream.lines(simd)),
+        None => None,
     };
     for (index, (student, teacher)) in student.strips.iter().zip(teacher.strips).enumerate() {
         ahead.strip(simd);
@@ -127,5 +127,22 @@ pub(super) fn pairs<S: Simd, const LOW: bool, const STREAMS: bool>(
         gain: gains.sum(),
         shift: shifts.sum(),
         widest: widest.largest(),
+    }
+}
+
+/// The loop for exponents that may be low. Few tiles have any, so it is compiled once for all recipes.
+pub(super) struct LowPairs<'w, 'k, 'g> {
+    pub(super) recipe: Recipe,
+    pub(super) temperature: Temperature,
+    pub(super) pair: Pair<'w>,
+    pub(super) work: &'w mut Work<'k, 'g>,
+}
+
+impl Task for LowPairs<'_, '_, '_> {
+    type Output = Sums;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Sums {
+        pairs::<S, true>(simd, self.recipe, self.temperature, self.pair, self.work)
     }
 }

@@ -27,7 +27,7 @@ use super::ahead::Ahead;
 use super::exponentials::exponentials;
 use super::kept::Kept;
 use super::load::{Loaded, masked_apart};
-use super::pairs::{Sums, pairs};
+use super::pairs::{LowPairs, Sums, pairs};
 use super::recipe::Recipe;
 use super::simd::{STRIP, Simd, Task};
 use super::stream::Stream;
@@ -101,10 +101,9 @@ pub(super) fn summarise<S: Simd>(
         let student_sum = exponentials(simd, student, LOG2_E, work);
         return Summary { stats: RowStats { student_sum, ..stats }, ..Summary::OF_NOTHING };
     }
-    let sums = match (&work.stream, pair.has_low()) {
-        (Some(_), _) => pairs::<S, false, true>(simd, recipe, temperature, pair, work),
-        (None, true) => pairs::<S, true, false>(simd, recipe, temperature, pair, work),
-        (None, false) => pairs::<S, false, false>(simd, recipe, temperature, pair, work),
+    let sums = match pair.has_low() {
+        true => simd.run(LowPairs { recipe, temperature, pair, work }),
+        false => pairs::<S, false>(simd, recipe, temperature, pair, work),
     };
     let infinite_soft = student.masked && masked_apart(student, teacher);
     let stats = RowStats {

@@ -86,7 +86,7 @@ fn begin<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits: Vec
         };
         let stream = match previous {
             // There is arithmetic enough for stores to drain beside.
-            Some(gradient) if recipe.has_soft() && !pair.has_low() => gradient.begin(simd, recipe, &kept),
+            Some(gradient) if recipe.has_soft() => gradient.begin(simd, recipe, &kept),
             Some(gradient) => {
                 gradient.write(simd, recipe, &kept);
                 None
