@@ -16,14 +16,14 @@
 //! row's sums are known: the gradient is made of them by three multiplications, without reading a logit again. Where a
 //! tile's distributions nearly agree (`|log q - log p| < ½` throughout), their difference by the polynomial is kept in the
 //! second's place, so it keeps its digits. The gradient of a row is written while the next row is begun, a strip of 64 elements
-//! just before the exponentials that overwrite what it is made of: one waits for a cache, the other for arithmetic.
+//! just before the exponentials that overwrite what it is made of: stores drain while arithmetic goes on.
 //!
-//! **One loop for each purpose.** The largest logit, each kind of exponential, the comparison: each has a loop of its own over
-//! data in the first-level cache, of ten to twenty instructions for each vector. The fewer a loop does, the more of its
-//! constants and sums stay in registers. Four vectors go side by side, since an exponential is a chain of instructions that wait
-//! for one another; and what comes late (the largest logit, the logarithm of a sum) is under way while another tile's loop runs.
-//! All the while the loops ask for the next tile's logits, a cache line at every step: a processor's own prefetcher stops at the end
-//! of a page, and a burst of requests stops the loops.
+//! **Two loops for a tile.** One finds its largest logits. The other does the rest, pair by pair: it takes the exponentials, adds
+//! them up, compares the distributions, keeps what the gradient needs, writes the last row's and asks for the next tile's logits,
+//! a cache line at a time: a processor's own prefetcher stops at the end of a page. The two distributions are compared before
+//! their sums are known, relative to their largest; where that would cost a digit, or where they nearly agree, a third loop
+//! compares them once more, normalised (the essay of `pairs.rs`). Nothing is copied from where it was written a moment ago: a wide
+//! load of several narrow stores waits until all stores before them have drained, which took more than a tenth of the time.
 //!
 //! | | exponentials per element | kept numbers per element |
 //! |---|---|---|
@@ -34,7 +34,7 @@
 //!
 //! The first pass takes them all; the second, and the loss alone, take none more. Memory sees each logit read once and each
 //! gradient entry written once; what is kept (1.2 MB per thread for two numbers at a vocabulary of 151 936) stays in the
-//! processor's caches. Beyond the caller's buffers a call uses that, at most six tiles per thread and some words per tile:
+//! processor's caches. Beyond the caller's buffers a call uses that, at most five tiles per thread and some words per tile:
 //! nothing of the size of the batch. The loss alone keeps nothing.
 //!
 //! **Vectors.** The loops are written once, over a small trait of vectors; AVX-512, AVX2 (with FMA and F16C) and portable
@@ -48,9 +48,9 @@
 //! written by hand for what those lack: the instructions that take an exponential apart and put it together, stores past the
 //! caches, prefetching, and 16-bit logits.
 //!
-//! **Stores past the caches.** A gradient larger than 32 MiB (in the order of a last-level cache) is written by non-temporal
+//! **Stores past the caches.** A gradient larger than 16 MiB (a last-level cache holds that beside what is read) is written by non-temporal
 //! stores on x86-64, which save reading what is overwritten: whole cache lines, from the first that begins in a tile's gradient,
-//! whatever the alignment of the matrix. [`GradientStores`] changes that, for a trainer whose backward pass reads the gradient at once
+//! whatever the alignment of the matrix: each is joined of two neighbouring vectors. [`GradientStores`] changes that, for a trainer whose backward pass reads the gradient at once
 //! and in parts that fit.
 //!
 //! # What to rely on
@@ -116,7 +116,8 @@ const ROWS_AT_A_TIME: usize = 4096;
 /// Elements that are worth handing to another thread: some ten microseconds of work.
 const ELEMENTS_PER_THREAD: usize = 8192;
 
-/// What a last-level cache holds, in bytes: gradients beyond are not found there by who reads them next.
+/// What a last-level cache holds beside two matrices that are read, in bytes: gradients beyond are not found there by who reads
+/// them next.
 const LAST_LEVEL_CACHE: usize = 16 << 20;
 
 /// The loss of a batch, without its gradient.

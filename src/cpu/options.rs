@@ -28,7 +28,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum GradientStores {
-    /// Past the caches where the gradient is larger than 32 MiB, and so would not be found in a last-level cache.
+    /// Past the caches where the gradient is larger than 16 MiB, and so, beside the logits, would not be found in a last-level cache.
     #[default]
     Auto,
     /// Through the caches: for a gradient that is read again at once, in parts that fit.

@@ -6,21 +6,15 @@
 //! | loop | reads | writes | vector instructions per vector of AVX-512 |
 //! |---|---|---|---|
 //! | [`Load`], of each matrix | logits | 16-bit logits widened | 2, and 2 to widen |
-//! | [`Exponentials::take`], of each kind | the same logits | a kept number, and the distance of student and teacher | 10 to 12 |
-//! | [`Agreement::divergence`] | what is kept, and the distance | – | 14 |
-//! | [`Agreement::differences`], of tiles that nearly agree | the same | a kept number | 10 |
-//! | [`Writing`], a row later | what was kept | the gradient | 3 to 5, and 6 to round to `bf16` |
-//!
-//! Each loop does one thing, so that its constants and sums stay in registers, of which AVX2 has sixteen. Only the last shares
-//! the loop of the first exponentials, which overwrite what it reads: one waits for a cache, the other for arithmetic.
+//! | [`pairs`] | logits of both | two kept numbers, or three | 40, and 10 for a third exponential |
+//! | and what it does beside, for `f32` past the caches | what was kept a row ago | the gradient | 4 or 5 |
+//! | [`exponentials`], where there is no soft term | logits of the student | a kept number | 10 |
+//! | [`Agreement`], of tiles that nearly agree | logits, what is kept | a kept number | 24 |
 //!
 //! Sums run on in the lanes of a vector for a tile and no further, then all are added pairwise: longer running sums in `f32`
 //! lose digits.
 //!
 //! [`Load`]: super::load::Load
-//! [`Exponentials::take`]: super::exponentials::Exponentials::take
-//! [`Agreement::divergence`]: super::agreement::Agreement::divergence
-//! [`Agreement::differences`]: super::agreement::Agreement::differences
 
 use super::agreement::Agreement;
 use super::ahead::Ahead;
@@ -34,7 +28,8 @@ use super::stream::Stream;
 use crate::math::LOG2_E;
 use crate::row_stats::{RowFlags, RowStats, Temperature};
 
-/// Elements of a tile: with what is kept of them and the next tile's logits they stay in a first-level cache of 32 KiB.
+/// Elements of a tile: with what is kept of them, what was kept of the next ones, and the next tile's logits they stay in a
+/// first-level cache of 32 KiB.
 pub(super) const TILE: usize = 1024;
 
 const _: () = assert!(TILE <= 128 * 8, "no lane may take more than 128 addends");
