@@ -57,6 +57,7 @@ pub(super) fn pairs<S: Simd, const LOW: bool>(
     let [mut students, mut hards, mut teachers, mut gains, mut shifts, mut widest] = [zero; 6];
     let mut ahead = work.ahead;
     let kept = &mut work.kept;
+    #[expect(clippy::manual_map, reason = "a closure would be compiled without the instructions")]
     let mut lines = match &mut work.stream {
         Some(stream) => Some(stream.lines(simd)),
         None => None,
