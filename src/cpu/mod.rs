@@ -22,8 +22,8 @@
 //! them up, compares the distributions, keeps what the gradient needs, writes the last row's and asks for the next tile's logits,
 //! a cache line at a time: a processor's own prefetcher stops at the end of a page. The two distributions are compared before
 //! their sums are known, relative to their largest; where that would cost a digit, or where they nearly agree, a third loop
-//! compares them once more, normalised (the essay of `pairs.rs`). Nothing is copied from where it was written a moment ago: a wide
-//! load of several narrow stores waits until all stores before them have drained, which took more than a tenth of the time.
+//! compares them once more, normalised (the essay of `pairs.rs`). What a tile's loop is told of is not copied on its way there: a
+//! wide load of several narrow stores waits until all stores before them have drained.
 //!
 //! | | exponentials per element | kept numbers per element |
 //! |---|---|---|
