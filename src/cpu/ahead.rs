@@ -1,6 +1,6 @@
-//! Prefetching: the loops over one tile ask for the logits of the next, a little at every step.
+//! Prefetching: the loop over one tile asks for the logits of the next, and for what was kept of it, a little at every strip.
 //!
-//! A core waits for a dozen cache lines at a time and no more: asked for in a burst, they stop it. So every loop takes its part.
+//! A core waits for a dozen cache lines at a time and no more: asked for in one burst, a tile's lines stop it.
 
 use super::aligned::CACHE_LINE;
 use super::recipe::Recipe;

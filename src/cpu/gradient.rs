@@ -106,7 +106,7 @@ fn write_strips<S: Simd, T: Element>(
     }
 }
 
-/// Writes at most a strip, by way of one of its own. Twice for a tile, and so compiled once for all recipes.
+/// Writes at most a strip, by way of one of its own. At both ends of a tile and at the label, and so compiled once for all recipes.
 struct WriteFew<'w, 'a, 'k> {
     gradient: &'w mut Gradient<'a>,
     recipe: Recipe,

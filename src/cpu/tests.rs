@@ -450,7 +450,7 @@ fn check_alignments<T: Element + PartialEq + std::fmt::Debug>(wrap: fn(&mut [T])
     let mut memory = [beside; LEN + 3 * STRIP];
     let line = memory.as_ptr().align_offset(64);
     for set in available() {
-        for offset in [0, 1, 3, 4, 15, 16, 17, 31] {
+        for offset in [0, 1, 3, 4, 8, 15, 16, 17, 31] {
             // Before the first cache line, in a strip of their own, at both ends of one, and in what is left.
             for label in [None, Some(0), Some(14), Some(70), Some(2 * STRIP), Some(3 * STRIP - 1), Some(LEN - 1)] {
                 let label = label.map(|place| (place, 0.375));

@@ -276,10 +276,9 @@ impl Vector for F32x16 {
 
     #[inline(always)]
     fn store(self, strip: &mut [f32; STRIP], index: usize, how: Store) {
-        let to = part_mut(strip, index).as_mut_ptr();
         match how {
-            Store::Streaming if to.cast::<__m512>().is_aligned() => intrinsic!(_mm512_stream_ps(to, self.0)),
-            _ => intrinsic!(_mm512_storeu_ps(to, self.0)),
+            Store::Streaming => self.stream_lanes(part_mut(strip, index)),
+            Store::Cached => self.store_lanes(part_mut(strip, index)),
         }
     }
 
