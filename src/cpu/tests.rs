@@ -443,26 +443,30 @@ impl<T> Task for Written<'_, T> {
 
 /// Holds what is written past the caches to what is written through them, and both to not writing beside.
 fn check_alignments<T: Element + PartialEq + std::fmt::Debug>(wrap: fn(&mut [T]) -> LogitsMut<'_>, beside: T) {
-    const LEN: usize = 5 * STRIP + 7;
+    const LONGEST: usize = 6 * STRIP;
     let number = |index: usize| ((index * 37) % 101) as f32 / 101.0;
     let kept: Vec<Strip> =
         (0..12).map(|strip| std::array::from_fn(|index| number(strip * STRIP + index) + 0.01)).collect();
-    let mut memory = [beside; LEN + 3 * STRIP];
+    let mut memory = [beside; LONGEST + 3 * STRIP];
     let line = memory.as_ptr().align_offset(64);
     for set in available() {
-        for offset in [0, 1, 3, 4, 8, 15, 16, 17, 31] {
+        // Shorter than what is kept, and as long: then its last line ends where that ends.
+        for (len, offset) in [5 * STRIP + 7, LONGEST]
+            .into_iter()
+            .flat_map(|len| [0, 1, 3, 4, 8, 15, 16, 17, 31].map(|offset| (len, offset)))
+        {
             // Before the first cache line, in a strip of their own, at both ends of one, and in what is left.
-            for label in [None, Some(0), Some(14), Some(70), Some(2 * STRIP), Some(3 * STRIP - 1), Some(LEN - 1)] {
+            for label in [None, Some(0), Some(14), Some(70), Some(2 * STRIP), Some(3 * STRIP - 1), Some(len - 1)] {
                 let label = label.map(|place| (place, 0.375));
                 let [cached, past, beside_others] = [Way::Cached, Way::PastTheCaches, Way::Beside].map(|way| {
                     memory.fill(beside);
-                    let to = &mut memory[line + offset..line + offset + LEN];
+                    let to = &mut memory[line + offset..line + offset + len];
                     set.run(Written { kept: &kept, to, wrap, label, way });
                     memory[line..].to_vec()
                 });
                 assert_eq!(cached, past, "{set:?}: offset {offset}, label {label:?}");
                 assert_eq!(cached, beside_others, "{set:?}: offset {offset}, label {label:?}");
-                assert!(cached[..offset].iter().chain(&cached[offset + LEN..]).all(|value| *value == beside));
+                assert!(cached[..offset].iter().chain(&cached[offset + len..]).all(|value| *value == beside));
                 let first = cached[offset].to_f32();
                 let [student, teacher] = [kept[0][0], kept[6][0]];
                 let want = student * (student * 0.25 + 0.5) - teacher * 0.75;
