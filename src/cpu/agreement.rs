@@ -4,15 +4,15 @@
 //! `y = log q - log p` comes from the logits: subtracted first, scaled after, so that what student and teacher have in common
 //! cancels exactly.
 
-use super::exponentials::total;
+use super::exponentials::together;
 use super::simd::{SIDE_BY_SIDE, STRIP, Simd, Store, Vector, phi_over_square};
-use super::tile::{Pair, Strip};
+use super::tile::{BLOCK, Pair, Strip};
 use crate::row_stats::SoftElement;
 
 /// What the two distributions of a tile are compared by, but for the teacher's exponentials.
 pub(super) struct Agreement<'a> {
     /// The logits.
-    pub(super) pair: Pair<'a>,
+    pub(super) pair: &'a Pair<'a>,
     /// The student's exponentials.
     pub(super) student: &'a [Strip],
     /// `1 / Za`.
@@ -32,11 +32,14 @@ impl Agreement<'_> {
         let quarter = simd.splat(0.25);
         // Everything in units of the teacher's factor, by which the sum is multiplied at last.
         let ratio = simd.splat(self.student_factor / self.teacher_factor);
-        let mut gains = [simd.splat(0.0); SIDE_BY_SIDE];
-        let mut all_near = gains[0].less_than(quarter);
+        let mut total = simd.splat(0.0);
+        let mut gains = [total; SIDE_BY_SIDE];
+        let mut all_near = total.less_than(quarter);
+        let mut rooms = [[0.0; STRIP]; 2];
         for (index, (student, teacher)) in self.student.iter().zip(teacher).enumerate() {
+            let logits = self.pair.strips(simd, index, &mut rooms);
             for part in 0..STRIP / S::V::LANES {
-                let y = self.log_of_ratio(simd, index, part);
+                let y = self.log_of_ratio(simd, logits, part);
                 let [phi] = phi_over_square(simd, [y]);
                 let (student, teacher) = (simd.load(student, part), simd.load(teacher, part));
                 let square = y * y;
@@ -46,43 +49,50 @@ impl Agreement<'_> {
                 *gain = *gain + (teacher * square).mul_where(is_near, phi, far);
                 all_near = S::V::both(all_near, is_near);
             }
+            if index % BLOCK == BLOCK - 1 {
+                total = total + together(gains);
+                gains = [simd.splat(0.0); SIDE_BY_SIDE];
+            }
         }
-        let divergence = total(gains) * self.teacher_factor;
+        let divergence = (total + together(gains)).sum() * self.teacher_factor;
         // The tile's numbers are finite: here 0 met the overflow of y, which the element formula takes for 0.
-        let divergence = if divergence.is_nan() { self.one_by_one(teacher) } else { divergence };
+        let divergence = if divergence.is_nan() { self.one_by_one(simd, teacher) } else { divergence };
         (divergence, S::V::all(all_near))
     }
 
-    /// `log q - log p` of one vector of the tile.
+    /// `log q - log p` of one vector of a strip.
     #[inline(always)]
-    fn log_of_ratio<S: Simd>(&self, simd: S, strip: usize, part: usize) -> S::V {
-        let Pair { student, teacher } = self.pair;
-        let s = simd.load(&student.strips[strip], part) - simd.splat(student.largest);
-        let t = simd.load(&teacher.strips[strip], part) - simd.splat(teacher.largest);
+    fn log_of_ratio<S: Simd>(&self, simd: S, [student, teacher]: [&Strip; 2], part: usize) -> S::V {
+        let s = simd.load(student, part) - simd.splat(self.pair.student.reference);
+        let t = simd.load(teacher, part) - simd.splat(self.pair.teacher.reference);
         (s - t).mul_add(simd.splat(self.reciprocal), simd.splat(self.log_ratio))
     }
 
     /// The divergence by the element formula itself.
-    #[cold]
-    #[inline(never)]
-    fn one_by_one(&self, teacher: &[Strip]) -> f32 {
-        let Pair { student: s, teacher: t } = self.pair;
-        let logits = s.strips.as_flattened().iter().zip(t.strips.as_flattened());
-        let exponentials = self.student.as_flattened().iter().zip(teacher.as_flattened());
-        let gains = logits.zip(exponentials).map(|((student, teacher), (r, w))| {
-            let y = ((student - s.largest) - (teacher - t.largest)) * self.reciprocal + self.log_ratio;
-            f64::from(SoftElement::new::<false>(r * self.student_factor, w * self.teacher_factor, y).divergence)
-        });
-        gains.sum::<f64>() as f32
+    fn one_by_one<S: Simd>(&self, simd: S, teacher: &[Strip]) -> f32 {
+        let mut rooms = [[0.0; STRIP]; 2];
+        let mut divergence = 0.0;
+        for (index, (r, w)) in self.student.iter().zip(teacher).enumerate() {
+            let [student, teacher] = self.pair.strips(simd, index, &mut rooms);
+            for ((student, teacher), (r, w)) in student.iter().zip(teacher).zip(r.iter().zip(w)) {
+                let (s, t) = (student - self.pair.student.reference, teacher - self.pair.teacher.reference);
+                let y = (s - t) * self.reciprocal + self.log_ratio;
+                let element = SoftElement::new::<false>(r * self.student_factor, w * self.teacher_factor, y);
+                divergence += f64::from(element.divergence);
+            }
+        }
+        divergence as f32
     }
 
     /// Replaces the teacher's exponentials by `q - p`, where every `|y|` is below ½.
     #[inline(always)]
     pub(super) fn differences<S: Simd>(&self, simd: S, teacher: &mut [Strip]) {
         let factor = simd.splat(self.teacher_factor);
+        let mut rooms = [[0.0; STRIP]; 2];
         for (index, kept) in teacher.iter_mut().enumerate() {
+            let logits = self.pair.strips(simd, index, &mut rooms);
             for part in 0..STRIP / S::V::LANES {
-                let y = self.log_of_ratio(simd, index, part);
+                let y = self.log_of_ratio(simd, logits, part);
                 let p = simd.load(kept, part) * factor;
                 let [phi] = phi_over_square(simd, [y]);
                 (p * (y * y).mul_add(phi, y)).store(kept, part, Store::Cached);

@@ -2,18 +2,17 @@
 //!
 //! For benchmarks; not part of the crate's interface.
 
-use super::ahead::Ahead;
 use super::instructions::{Detected, Instructions, unavailable};
 use super::kept::Kept;
-use super::load::{Load, TileBuffer};
 use super::recipe::Recipe;
+use super::relative::Relative;
 use super::simd::{Simd, Task};
-use super::tile::{TILE, Work};
+use super::tile::Work;
 use crate::error::Result;
 use crate::logits::Logits;
 
-/// The elements of a tile.
-pub const ELEMENTS: usize = TILE;
+/// As many as a first-level cache holds with room to spare.
+pub const ELEMENTS: usize = 1024;
 
 /// Writes `2^((x - m) · scale)` of each logit `x`, `m` the largest of them, and returns their sum: the largest found, and the
 /// exponentials taken, as for a tile of a row.
@@ -42,10 +41,9 @@ impl Task for Alone<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
-        let mut buffer = TileBuffer::default();
-        let logits = simd.run(Load { logits: Logits::F32(self.logits), scale: self.scale, buffer: &mut buffer });
+        let tile = Relative::to_largest(simd, Logits::F32(self.logits));
         let kept = Kept::new(Recipe::Hard, self.kept.as_chunks_mut().0);
-        let mut work = Work { kept, stream: None, ahead: Ahead::NOWHERE };
-        super::exponentials::exponentials(simd, &logits, self.scale, &mut work)
+        let mut work = Work { kept, stream: None };
+        super::exponentials::exponentials::<S, false>(simd, &tile, self.scale, &mut work).0
     }
 }

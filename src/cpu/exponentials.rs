@@ -1,37 +1,74 @@
 //! The loop over the exponentials of the student alone: of rows that have a hard term and no soft one.
 
-use super::load::Loaded;
-use super::simd::{SIDE_BY_SIDE, Simd, Vector};
-use super::tile::Work;
+use super::recipe::Recipe;
+use super::relative::{LOGITS_AHEAD, Relative};
+use super::simd::{SIDE_BY_SIDE, STRIP, Simd, Vector};
+use super::tile::{BLOCK, KEPT_AHEAD, Work};
 
-/// Takes and keeps `2^((s - m_s) · scale)` of a tile. Returns their sum.
+/// Takes and keeps `2^((s - m_s) · scale)` of a tile. Returns their sum, and the largest and smallest logits.
+/// `LOW` is that of [`pairs`](super::pairs::pairs).
 #[inline(always)]
-pub(super) fn exponentials<S: Simd>(simd: S, logits: &Loaded<'_>, scale: f32, work: &mut Work<'_, '_>) -> f32 {
-    let (largest, scale) = (simd.splat(logits.largest), simd.splat(scale));
-    let mut sums = [simd.splat(0.0); SIDE_BY_SIDE];
-    let mut ahead = work.ahead;
-    for (index, strip) in logits.strips.iter().enumerate() {
-        ahead.strip(simd);
-        let kept = S::vectors_mut(&mut work.kept.hard[index]).as_chunks_mut::<SIDE_BY_SIDE>().0;
-        let strip = S::vectors(strip).as_chunks::<SIDE_BY_SIDE>().0;
-        for (vectors, kept) in strip.iter().zip(kept) {
-            let mut exponents = sums;
-            for side in 0..SIDE_BY_SIDE {
-                exponents[side] = (simd.vector(&vectors[side]) - largest) * scale;
+pub(super) fn exponentials<S: Simd, const LOW: bool>(
+    simd: S,
+    tile: &Relative<'_>,
+    scale: f32,
+    work: &mut Work<'_, '_>,
+) -> (f32, [f32; 2]) {
+    let (reference, scale) = (simd.splat(tile.reference), simd.splat(scale));
+    let [mut largest, mut smallest] = [[reference; SIDE_BY_SIDE]; 2];
+    let mut total = simd.splat(0.0);
+    let kept = &mut work.kept;
+    let mut lines = match &mut work.stream {
+        Some(stream) => stream.lines(simd),
+        None => None,
+    };
+    let mut room = [0.0; STRIP];
+    let strips = tile.strips();
+    for block in (0..strips).step_by(BLOCK) {
+        let mut sums = [simd.splat(0.0); SIDE_BY_SIDE];
+        for index in block..strips.min(block + BLOCK) {
+            if let Some(lines) = &mut lines {
+                lines.write_strip(simd, Recipe::Hard, kept, index);
             }
-            let exponentials = simd.exp2(exponents, logits.has_low);
-            for side in 0..SIDE_BY_SIDE {
-                exponentials[side].store_lanes(&mut kept[side]);
-                sums[side] = sums[side] + exponentials[side];
+            let kept = S::vectors_mut(&mut kept.hard[index]).as_chunks_mut::<SIDE_BY_SIDE>().0;
+            let strip = S::vectors(tile.strip(simd, index, &mut room)).as_chunks::<SIDE_BY_SIDE>().0;
+            for (vectors, kept) in strip.iter().zip(kept) {
+                for side in 0..SIDE_BY_SIDE {
+                    simd.prefetch_ahead(&vectors[side], LOGITS_AHEAD);
+                    simd.prefetch_ahead(&kept[side], KEPT_AHEAD);
+                }
+                let mut exponents = sums;
+                for side in 0..SIDE_BY_SIDE {
+                    let logits = simd.vector(&vectors[side]);
+                    largest[side] = logits.max_or_second(largest[side]);
+                    smallest[side] = logits.min_or_second(smallest[side]);
+                    exponents[side] = (logits - reference) * scale;
+                }
+                let exponentials = simd.exp2(exponents, LOW);
+                for side in 0..SIDE_BY_SIDE {
+                    exponentials[side].store_lanes(&mut kept[side]);
+                    sums[side] = sums[side] + exponentials[side];
+                }
             }
         }
+        total = total + together(sums);
     }
-    total(sums)
+    if let Some(lines) = lines {
+        lines.finish(simd);
+    }
+    if let Some(stream) = work.stream.take() {
+        stream.write_label();
+    }
+    for side in 1..SIDE_BY_SIDE {
+        largest[0] = largest[side].max_or_second(largest[0]);
+        smallest[0] = smallest[side].min_or_second(smallest[0]);
+    }
+    (total.sum(), [largest[0].largest(), smallest[0].smallest()])
 }
 
-/// All lanes of all vectors.
+/// Vectors added as a balanced tree.
 #[inline(always)]
-pub(super) fn total<V: Vector, const N: usize>(mut vectors: [V; N]) -> f32 {
+pub(super) fn together<V: Vector, const N: usize>(mut vectors: [V; N]) -> V {
     let mut left = N;
     while left > 1 {
         left /= 2;
@@ -39,5 +76,5 @@ pub(super) fn total<V: Vector, const N: usize>(mut vectors: [V; N]) -> f32 {
             vectors[index] = vectors[index] + vectors[index + left];
         }
     }
-    vectors[0].sum()
+    vectors[0]
 }

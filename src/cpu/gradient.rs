@@ -9,7 +9,7 @@ use super::recipe::Recipe;
 use super::simd::{STRIP, Simd, Store, Task, Vector};
 use super::stream::Stream;
 use super::tile::Strip;
-use crate::logits::{DType, LogitsMut};
+use crate::logits::LogitsMut;
 
 /// Where the gradient of a tile goes, and what makes it of the kept numbers.
 #[derive(Debug)]
@@ -33,37 +33,18 @@ pub(super) struct Factors {
 }
 
 impl<'a> Gradient<'a> {
-    /// Writes all of it. What goes past the caches does so by whole strips, from the first cache line on.
+    /// Writes what is not in whole strips, of which those that go past the caches begin at a cache line. Returns what is.
     #[inline(always)]
-    pub(super) fn write<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) {
+    pub(super) fn begin<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) -> Stream<'a> {
         let len = self.destination.len();
         let head = self.head();
         let end = len - (len - head) % STRIP;
-        match &mut self.destination {
-            LogitsMut::F32(to) => write_strips(simd, recipe, self.factors, kept, head, &mut to[head..end], self.store),
-            LogitsMut::F16(to) => write_strips(simd, recipe, self.factors, kept, head, &mut to[head..end], self.store),
-            LogitsMut::Bf16(to) => write_strips(simd, recipe, self.factors, kept, head, &mut to[head..end], self.store),
-        }
         self.write_few(simd, recipe, kept, head, end);
-    }
-
-    /// Writes what is not to go past the caches in whole lines of `f32`, and returns what is.
-    #[inline(always)]
-    pub(super) fn begin<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) -> Option<Stream<'a>> {
-        if self.store == Store::Cached || self.destination.dtype() != DType::F32 {
-            self.write(simd, recipe, kept);
-            return None;
-        }
-        let len = self.destination.len();
-        let head = self.head();
-        let end = len - (len - head) % S::V::LANES;
-        self.write_few(simd, recipe, kept, head, end);
-        let Self { destination, factors, label, .. } = self;
-        let LogitsMut::F32(to) = destination else { return None };
-        let to = &mut to[head..end];
-        let place = label.and_then(|(place, _)| place.checked_sub(head));
-        let label = place.and_then(|place| Some((place, *to.get(place)?)));
-        Some(Stream { to, head, factors, label })
+        let Self { destination, factors, label, store } = self;
+        let to = destination.split_at(end).0.split_at(head).1;
+        let place = label.and_then(|(place, _)| place.checked_sub(head)).filter(|&place| place < to.len());
+        let label = place.map(|place| (place, to.as_logits().get(place)));
+        Stream { to, head, factors, label, store }
     }
 
     /// Elements before the first cache line, if that matters.
@@ -87,25 +68,6 @@ impl<'a> Gradient<'a> {
     }
 }
 
-/// Writes whole strips of the gradient, but for the label.
-#[inline(always)]
-fn write_strips<S: Simd, T: Element>(
-    simd: S,
-    recipe: Recipe,
-    factors: Factors,
-    kept: &Kept<'_>,
-    head: usize,
-    to: &mut [T],
-    store: Store,
-) {
-    for (index, to) in to.as_chunks_mut().0.iter_mut().enumerate() {
-        let source = Source::new(recipe, factors, kept, head + index * STRIP);
-        for part in 0..STRIP / S::V::LANES {
-            T::store(source.vector(simd, part), to, part, store);
-        }
-    }
-}
-
 /// Writes at most a strip, by way of one of its own. At both ends of a tile and at the label, and so compiled once for all recipes.
 struct WriteFew<'w, 'a, 'k> {
     gradient: &'w mut Gradient<'a>,
@@ -121,7 +83,7 @@ impl Task for WriteFew<'_, '_, '_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { gradient: Gradient { destination, factors, label, .. }, recipe, kept, range } = self;
         // The last whole strip of what is kept may have to do: it holds them too.
-        let start = range.start.min(kept.len() - STRIP);
+        let start = range.start.min((kept.strips() - 1) * STRIP);
         let mut values: Strip = [0.0; STRIP];
         let source = Source::new(recipe, *factors, kept, start);
         for part in 0..STRIP / S::V::LANES {

@@ -1,7 +1,6 @@
 //! What is kept of a row until its sums are known.
 
 use super::recipe::Recipe;
-use super::simd::STRIP;
 use super::tile::Strip;
 
 /// What is kept of a tile: all that the gradient needs, each kind of number by itself.
@@ -24,8 +23,8 @@ impl<'a> Kept<'a> {
         Self { student, teacher, hard }
     }
 
-    /// Elements that there is room for: whole strips.
-    pub(super) fn len(&self) -> usize {
-        self.student.len().max(self.hard.len()) * STRIP
+    /// Strips that there is room for.
+    pub(super) fn strips(&self) -> usize {
+        self.student.len().max(self.hard.len())
     }
 }

@@ -68,7 +68,6 @@
 //! * After an error nothing has been written.
 
 mod agreement;
-mod ahead;
 mod aligned;
 #[doc(hidden)]
 pub mod alone;
@@ -82,10 +81,10 @@ mod gradient;
 mod instructions;
 mod join;
 mod kept;
-mod load;
 mod options;
 mod pairs;
 mod recipe;
+mod relative;
 mod row;
 mod simd;
 mod stream;

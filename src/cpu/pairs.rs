@@ -4,7 +4,7 @@
 //! whatever waits for a cache then finds arithmetic beside it, and no number is stored to be read again in a moment.
 //!
 //! The comparison is the soft term's element formula (see [`row_stats`](crate::row_stats)), of exponentials that are not normalised
-//! yet. With `r = e^((s - m_s) / T)`, `w = e^((t - m_t) / T)`, `y = log(r / w)` and `Z = Σ w`, let
+//! yet. With `r = e^((s - m_s) / T)`, `w = e^((t - m_t) / T)`, `y = log(r / w)` and `Z = Σ w`, `m` being references, let
 //!
 //! ```text
 //! F = Σ w·φ(y) / Z     every term at least 0: by the polynomial where |y| < ½, else r - w - w·y
@@ -17,13 +17,14 @@
 //! them again, normalised.
 
 use super::recipe::Recipe;
-use super::simd::{PAIRS_SIDE_BY_SIDE, Simd, Task, Vector, phi_over_square};
-use super::tile::{Pair, Work};
+use super::simd::{PAIRS_SIDE_BY_SIDE, STRIP, Simd, Vector, phi_over_square};
+use super::relative::LOGITS_AHEAD;
+use super::tile::{BLOCK, KEPT_AHEAD, Pair, Work};
 use crate::math::LOG2_E;
 use crate::row_stats::Temperature;
 
 /// What the pairs of a tile come to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sums {
     /// `Σ e^((s - m_s) / T)`.
     pub(super) student: f32,
@@ -37,87 +38,108 @@ pub(super) struct Sums {
     pub(super) shift: f32,
     /// The largest `y²`.
     pub(super) widest: f32,
+    /// The largest logits of student and teacher.
+    pub(super) largest: [f32; 2],
+    /// The student's smallest logit.
+    pub(super) smallest: f32,
 }
 
 /// Takes and keeps the exponentials of a tile, and compares them; `LOW` says whether exponents may be below those of normal
-/// numbers. The sums are NaN where a logit is.
+/// numbers. Some sum is NaN where a logit is.
 #[inline(always)]
 pub(super) fn pairs<S: Simd, const LOW: bool>(
     simd: S,
     recipe: Recipe,
     temperature: Temperature,
-    pair: Pair<'_>,
+    pair: &Pair<'_>,
     work: &mut Work<'_, '_>,
 ) -> Sums {
     const N: usize = PAIRS_SIDE_BY_SIDE;
-    let Pair { student, teacher } = pair;
-    let largest = [student.largest, teacher.largest].map(|largest| simd.splat(largest));
+    let references = [simd.splat(pair.student.reference), simd.splat(pair.teacher.reference)];
     let [scale, reciprocal] = [temperature.exponent_scale, temperature.reciprocal].map(|factor| simd.splat(factor));
     let (zero, quarter) = (simd.splat(0.0), simd.splat(0.25));
-    let [mut students, mut hards, mut teachers, mut gains, mut shifts, mut widest] = [zero; 6];
-    let mut ahead = work.ahead;
+    let (mut largest, mut smallest) = (references, references[0]);
+    let mut widest = zero;
+    // Of all blocks before.
+    let mut totals = [zero; 5];
     let kept = &mut work.kept;
-    #[expect(clippy::manual_map, reason = "a closure would be compiled without the instructions")]
     let mut lines = match &mut work.stream {
-        Some(stream) => Some(stream.lines(simd)),
+        Some(stream) => stream.lines(simd),
         None => None,
     };
-    for (index, (student, teacher)) in student.strips.iter().zip(teacher.strips).enumerate() {
-        ahead.strip(simd);
-        if let Some(lines) = &mut lines {
-            lines.write_strip(simd, recipe, kept, index);
+    let mut rooms = [[0.0; STRIP]; 2];
+    let strips = pair.student.strips();
+    for block in (0..strips).step_by(BLOCK) {
+        let [mut students, mut hards, mut teachers, mut gains, mut shifts] = [zero; 5];
+        for index in block..strips.min(block + BLOCK) {
+            if let Some(lines) = &mut lines {
+                lines.write_strip(simd, recipe, kept, index);
+            }
+            let [student, teacher] = pair.strips(simd, index, &mut rooms);
+            let student = S::vectors(student).as_chunks::<N>().0;
+            let teacher = S::vectors(teacher).as_chunks::<N>().0;
+            let kept_student = S::vectors_mut(&mut kept.student[index]).as_chunks_mut::<N>().0;
+            let kept_teacher = S::vectors_mut(&mut kept.teacher[index]).as_chunks_mut::<N>().0;
+            let logits = student.iter().zip(teacher);
+            for (group, ((student, teacher), (kept_student, kept_teacher))) in
+                logits.zip(kept_student.iter_mut().zip(kept_teacher)).enumerate()
+            {
+                for side in 0..N {
+                    simd.prefetch_ahead(&student[side], LOGITS_AHEAD);
+                    simd.prefetch_ahead(&teacher[side], LOGITS_AHEAD);
+                    simd.prefetch_ahead(&kept_student[side], KEPT_AHEAD);
+                    simd.prefetch_ahead(&kept_teacher[side], KEPT_AHEAD);
+                }
+                let [mut r, mut w, mut hard, mut y] = [[zero; N]; 4];
+                for side in 0..N {
+                    let (s, t) = (simd.vector(&student[side]), simd.vector(&teacher[side]));
+                    largest = [s.max_or_second(largest[0]), t.max_or_second(largest[1])];
+                    smallest = s.min_or_second(smallest);
+                let (s, t) = (s - references[0], t - references[1]);
+                    // Subtracted first, scaled after: what student and teacher have in common cancels exactly.
+                    y[side] = (s - t) * reciprocal;
+                    r[side] = s * scale;
+                    w[side] = t * scale;
+                    hard[side] = s * simd.splat(LOG2_E);
+                }
+                r = simd.exp2(r, LOW);
+                w = simd.exp2(w, LOW);
+                if recipe == Recipe::OwnExponential {
+                    hard = simd.exp2(hard, LOW);
+                }
+                let phi = phi_over_square(simd, y);
+                for side in 0..N {
+                    let (r, w, y) = (r[side], w[side], y[side]);
+                    r.store_lanes(&mut kept_student[side]);
+                    w.store_lanes(&mut kept_teacher[side]);
+                    students = students + r;
+                    teachers = teachers + w;
+                    hards = match recipe {
+                        Recipe::Square => r.mul_add(r, hards),
+                        Recipe::FourthPower => (r * r).mul_add(r * r, hards),
+                        Recipe::OwnExponential => {
+                            hard[side].store_lanes(&mut S::vectors_mut(&mut kept.hard[index])[group * N + side]);
+                            hards + hard[side]
+                        }
+                        _ => hards,
+                    };
+                    let square = y * y;
+                    widest = square.max_or_second(widest);
+                    let far = r - w.mul_add(y, w);
+                    gains = gains + (w * square).mul_where(square.less_than(quarter), phi[side], far);
+                    shifts = w.mul_add(y, shifts);
+                }
+            }
         }
-        let student = S::vectors(student).as_chunks::<N>().0;
-        let teacher = S::vectors(teacher).as_chunks::<N>().0;
-        let kept_student = S::vectors_mut(&mut kept.student[index]).as_chunks_mut::<N>().0;
-        let kept_teacher = S::vectors_mut(&mut kept.teacher[index]).as_chunks_mut::<N>().0;
-        let logits = student.iter().zip(teacher);
-        for (group, ((student, teacher), (kept_student, kept_teacher))) in
-            logits.zip(kept_student.iter_mut().zip(kept_teacher)).enumerate()
-        {
-            let [mut r, mut w, mut hard, mut y] = [[zero; N]; 4];
-            for side in 0..N {
-                let s = simd.vector(&student[side]) - largest[0];
-                let t = simd.vector(&teacher[side]) - largest[1];
-                // Subtracted first, scaled after: what student and teacher have in common cancels exactly.
-                y[side] = (s - t) * reciprocal;
-                r[side] = s * scale;
-                w[side] = t * scale;
-                hard[side] = s * simd.splat(LOG2_E);
-            }
-            r = simd.exp2(r, LOW);
-            w = simd.exp2(w, LOW);
-            if recipe == Recipe::OwnExponential {
-                hard = simd.exp2(hard, LOW);
-            }
-            let phi = phi_over_square(simd, y);
-            for side in 0..N {
-                let (r, w, y) = (r[side], w[side], y[side]);
-                r.store_lanes(&mut kept_student[side]);
-                w.store_lanes(&mut kept_teacher[side]);
-                students = students + r;
-                teachers = teachers + w;
-                hards = match recipe {
-                    Recipe::Square => r.mul_add(r, hards),
-                    Recipe::FourthPower => (r * r).mul_add(r * r, hards),
-                    Recipe::OwnExponential => {
-                        hard[side].store_lanes(&mut S::vectors_mut(&mut kept.hard[index])[group * N + side]);
-                        hards + hard[side]
-                    }
-                    _ => hards,
-                };
-                let square = y * y;
-                widest = square.max_or_second(widest);
-                let far = r - w.mul_add(y, w);
-                gains = gains + (w * square).mul_where(square.less_than(quarter), phi[side], far);
-                shifts = w.mul_add(y, shifts);
-            }
+        for (total, sum) in totals.iter_mut().zip([students, hards, teachers, gains, shifts]) {
+            *total = *total + sum;
         }
     }
+    let [students, hards, teachers, gains, shifts] = totals;
     if let Some(lines) = lines {
         lines.finish(simd);
     }
-    if let Some(stream) = &mut work.stream {
+    if let Some(stream) = work.stream.take() {
         stream.write_label();
     }
     let student = students.sum();
@@ -128,22 +150,7 @@ pub(super) fn pairs<S: Simd, const LOW: bool>(
         gain: gains.sum(),
         shift: shifts.sum(),
         widest: widest.largest(),
-    }
-}
-
-/// The loop for exponents that may be low. Few tiles have any, so it is compiled once for all recipes.
-pub(super) struct LowPairs<'w, 'k, 'g> {
-    pub(super) recipe: Recipe,
-    pub(super) temperature: Temperature,
-    pub(super) pair: Pair<'w>,
-    pub(super) work: &'w mut Work<'k, 'g>,
-}
-
-impl Task for LowPairs<'_, '_, '_> {
-    type Output = Sums;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Sums {
-        pairs::<S, true>(simd, self.recipe, self.temperature, self.pair, self.work)
+        largest: [largest[0].largest(), largest[1].largest()],
+        smallest: smallest.smallest(),
     }
 }

@@ -1,57 +1,102 @@
-//! A gradient of `f32` on its way past the caches, in the loop that overwrites what it is made of: the loop computes, and the
-//! stores drain beside it, which by themselves would keep a core waiting.
+//! A gradient on its way to memory, in the loop that overwrites what it is made of: the loop computes, and the stores drain beside
+//! it, which by themselves would keep a core waiting.
 //!
-//! Only whole cache lines go past the caches at full speed. What is kept begins at a line, the gradient hardly ever does. So
-//! what is kept is read line by line, and each line of the gradient joined of two neighbours.
+//! Past the caches, only whole cache lines go at full speed. What is kept begins at a line, the gradient hardly ever does. So what
+//! is kept is read line by line, and each line of the gradient joined of two neighbours.
 
+use super::element::Element;
 use super::gradient::{Factors, Source};
 use super::kept::Kept;
 use super::recipe::Recipe;
-use super::simd::{STRIP, Simd, Vector};
+use super::simd::{STRIP, Simd, Store, Vector};
+use crate::logits::LogitsMut;
 
-/// The whole lines of a tile's gradient, still to be written.
+/// The whole strips of a tile's gradient, still to be written.
 pub(super) struct Stream<'a> {
-    /// From a cache line on.
-    pub(super) to: &'a mut [f32],
+    /// From a cache line on, if that matters.
+    pub(super) to: LogitsMut<'a>,
     /// Elements of the tile before.
     pub(super) head: usize,
     pub(super) factors: Factors,
     /// The label's place, and what belongs there.
     pub(super) label: Option<(usize, f32)>,
+    pub(super) store: Store,
 }
 
-/// Where the next line goes.
-pub(super) struct Lines<'l, S: Simd> {
-    lines: &'l mut [<S::V as Vector>::Lanes],
+/// Where the next vector goes.
+pub(super) struct Lines<'l, S: Simd, T> {
+    to: &'l mut [[T; STRIP]],
     next: usize,
     last: S::V,
     shift: S::Shift,
     factors: Factors,
+    store: Store,
 }
 
-impl Stream<'_> {
+impl<'a> Stream<'a> {
+    /// Returns what can be written beside arithmetic; writes what is not `f32`, which gains nothing there.
     #[inline(always)]
-    pub(super) fn lines<S: Simd>(&mut self, simd: S) -> Lines<'_, S> {
-        let (skipped, shift) = (self.head / S::V::LANES, self.head % S::V::LANES);
-        Lines {
-            lines: S::lines_mut(self.to),
-            // A line ends in the vector after that in which it begins.
-            next: 0usize.wrapping_sub(1 + skipped),
-            last: simd.splat(0.0),
-            shift: simd.shift(shift),
-            factors: self.factors,
+    pub(super) fn or_write<S: Simd>(self, simd: S, recipe: Recipe, kept: &Kept<'_>) -> Option<Self> {
+        match self.to {
+            LogitsMut::F32(_) => Some(self),
+            _ => {
+                self.write(simd, recipe, kept);
+                None
+            }
+        }
+    }
+
+    /// Writes all.
+    #[inline(always)]
+    pub(super) fn write<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) {
+        let Self { head, factors, store, .. } = self;
+        match &mut self.to {
+            LogitsMut::F32(to) => Lines::new(simd, to, head, factors, store).write(simd, recipe, kept),
+            LogitsMut::F16(to) => Lines::new(simd, to, head, factors, store).write(simd, recipe, kept),
+            LogitsMut::Bf16(to) => Lines::new(simd, to, head, factors, store).write(simd, recipe, kept),
+        }
+        self.write_label();
+    }
+
+    /// The lines of `f32`, none if they are not.
+    #[inline(always)]
+    pub(super) fn lines<S: Simd>(&mut self, simd: S) -> Option<Lines<'_, S, f32>> {
+        match &mut self.to {
+            LogitsMut::F32(to) => Some(Lines::new(simd, to, self.head, self.factors, self.store)),
+            _ => None,
         }
     }
 
     /// Writes the label's entry, when all lines are written.
-    pub(super) fn write_label(&mut self) {
+    pub(super) fn write_label(self) {
         if let Some((place, value)) = self.label {
-            self.to[place] = value;
+            self.to.split_at(place).1.split_at(1).0.fill(value);
         }
     }
 }
 
-impl<S: Simd> Lines<'_, S> {
+impl<'l, S: Simd, T: Element> Lines<'l, S, T> {
+    #[inline(always)]
+    fn new(simd: S, to: &'l mut [T], head: usize, factors: Factors, store: Store) -> Self {
+        Self {
+            to: to.as_chunks_mut().0,
+            // A line ends in the vector after that in which it begins.
+            next: 0usize.wrapping_sub(1 + head / S::V::LANES),
+            last: simd.splat(0.0),
+            shift: simd.shift(head % S::V::LANES),
+            factors,
+            store,
+        }
+    }
+
+    #[inline(always)]
+    fn write(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) {
+        for index in 0..kept.strips() {
+            self.write_strip(simd, recipe, kept, index);
+        }
+        self.finish(simd);
+    }
+
     /// Writes what can be written of a strip, which is no longer read.
     #[inline(always)]
     pub(super) fn write_strip(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>, index: usize) {
@@ -69,9 +114,10 @@ impl<S: Simd> Lines<'_, S> {
 
     #[inline(always)]
     fn push(&mut self, simd: S, vector: S::V) {
+        let in_strip = STRIP / S::V::LANES;
         let line = simd.joined(self.last, vector, self.shift);
-        if let Some(lanes) = self.lines.get_mut(self.next) {
-            line.stream_lanes(lanes);
+        if let Some(strip) = self.to.get_mut(self.next / in_strip) {
+            T::store(line, strip, self.next % in_strip, self.store);
         }
         self.next = self.next.wrapping_add(1);
         self.last = vector;

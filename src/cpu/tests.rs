@@ -1,18 +1,15 @@
 //! The pieces of the loops by themselves, with every set of instructions that this processor has.
 
-use std::ops::Range;
-
 use half::{bf16, f16};
 
-use super::ahead::Ahead;
 use super::element::Element;
 use super::gradient::{Factors, Gradient};
 use super::instructions::{Detected, Instructions};
 use super::kept::Kept;
-use super::load::{Load, Loaded, TileBuffer};
 use super::recipe::Recipe;
+use super::relative::{Clean, Relative, SAMPLED, TileBuffer};
 use super::simd::{STRIP, Simd, Store, Task, Vector, phi_over_square};
-use super::tile::{Form, Pair, Strip, Summary, TILE, Work, summarise};
+use super::tile::{Carefully, Form, Pair, Strip, Summary, TILE, Work, summarise};
 use crate::logits::{Logits, LogitsMut};
 use crate::math::LOG2_E;
 use crate::row_stats::{MASKED, RowFlags, RowStats, Temperature};
@@ -91,7 +88,7 @@ fn exp2_is_accurate_and_0_where_it_would_be_subnormal() {
 #[test]
 fn phi_over_square_is_accurate() {
     for set in available() {
-        let y: Strip = std::array::from_fn(|index| (index as f32 - 31.5) / 64.0);
+        let y: Strip = std::array::from_fn(|index| ((index as f32 + 0.5) / STRIP as f32) - 0.5);
         for (y, got) in y.into_iter().zip(set.run(Map(y, PhiOverSquare))) {
             let exact = (f64::from(y).exp_m1() - f64::from(y)) / f64::from(y * y);
             assert!((f64::from(got) / exact - 1.0).abs() < 3e-7, "{set:?}: {y} {got:e} {exact:e}");
@@ -182,99 +179,136 @@ fn narrowing_rounds_as_the_half_crate_rounds() {
     }
 }
 
-/// Loads a tile.
-struct Loading<'a>(Logits<'a>, How);
-
-/// By which way a tile is loaded.
-#[derive(Clone, Copy)]
-enum How {
-    Plain,
-    Cleaned,
+/// Reads a tile strip by strip, or cleans it first.
+struct Reading<'a> {
+    logits: Logits<'a>,
+    cleans: bool,
 }
 
 struct Told {
     strips: Vec<f32>,
-    largest: f32,
-    has_low: bool,
+    reference: f32,
     nonfinite: bool,
-    masked: bool,
-    /// Whether the strips are the logits themselves.
-    in_place: bool,
 }
 
-impl Task for Loading<'_> {
+impl Task for Reading<'_> {
     type Output = Told;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Told {
         let mut buffer = TileBuffer::default();
-        let Range { start, end } = match self.0 {
-            Logits::F32(slice) => slice.as_ptr_range(),
-            _ => std::ptr::null()..std::ptr::null(),
-        };
-        let loaded = match self.1 {
-            How::Plain => simd.run(Load { logits: self.0, scale: LOG2_E, buffer: &mut buffer }),
-            How::Cleaned => Loaded::cleaned(self.0, &mut buffer),
-        };
-        let Loaded { largest, has_low, nonfinite, masked, .. } = loaded;
-        let in_place = (start..end).contains(&loaded.strips.as_ptr().cast());
-        Told { strips: loaded.strips.as_flattened().to_vec(), largest, has_low, nonfinite, masked, in_place }
+        let mut tile = Relative::sampled(simd, self.logits);
+        let mut nonfinite = false;
+        if self.cleans {
+            let cleaned = simd.run(Clean { tile, buffer: &mut buffer });
+            (tile, nonfinite) = (cleaned.tile, cleaned.nonfinite);
+        }
+        let mut room = [0.0; STRIP];
+        let mut strips = Vec::new();
+        for index in 0..tile.strips() {
+            strips.extend(*tile.strip(simd, index, &mut room));
+        }
+        Told { strips, reference: tile.reference, nonfinite }
     }
 }
 
 #[test]
-fn a_ragged_tile_is_padded_and_a_whole_one_of_f32_is_not_copied() {
+fn a_ragged_tile_is_padded_to_strips_of_f32() {
     for set in available() {
         for len in [1, 17, STRIP - 1, STRIP, STRIP + 1, TILE - 1, TILE] {
             let logits: Vec<f32> = (0..len).map(|index| -1.0 - index as f32 / 64.0).collect();
-            let told = set.run(Loading(Logits::F32(&logits), How::Plain));
-            let is_whole = len % STRIP == 0;
-            assert_eq!((told.largest, told.nonfinite, told.masked), (-1.0, false, false), "{set:?} {len}");
-            assert_eq!((told.in_place, told.has_low), (is_whole, !is_whole), "{set:?} {len}");
-            assert_eq!(told.strips[..len], logits, "{set:?} {len}");
-            assert!(told.strips[len..].iter().all(|&padding| padding == MASKED) && told.strips.len() < len + STRIP);
             let narrow: Vec<bf16> = logits.iter().map(|&logit| bf16::from_f32(logit)).collect();
-            let told = set.run(Loading(Logits::Bf16(&narrow), How::Plain));
-            assert_eq!((told.largest, told.in_place), (-1.0, false), "{set:?} {len}");
-            assert!(told.strips.iter().zip(&narrow).all(|(&wide, narrow)| wide == narrow.to_f32()));
+            for cleans in [false, true] {
+                let told = set.run(Reading { logits: Logits::F32(&logits), cleans });
+                assert_eq!((told.reference, told.nonfinite), (-1.0, false), "{set:?} {len}");
+                assert_eq!(told.strips[..len], logits, "{set:?} {len}");
+                assert!(told.strips[len..].iter().all(|&padding| padding == MASKED) && told.strips.len() < len + STRIP);
+                let told = set.run(Reading { logits: Logits::Bf16(&narrow), cleans });
+                assert_eq!(told.reference, -1.0, "{set:?} {len}");
+                assert!(told.strips.iter().zip(&narrow).all(|(&wide, narrow)| wide == narrow.to_f32()));
+            }
         }
     }
 }
 
 #[test]
-fn what_is_not_plain_is_found_wherever_it_is() {
+fn a_tile_is_cleaned_number_by_number() {
     for set in available() {
-        for place in [0, 7, 31, 32, 40, 63, 64] {
-            let load = |odd: f32, how: How| {
-                let mut logits = [0.5f32; 65];
+        for place in [0, 7, 31, 63, 64, STRIP - 1, STRIP] {
+            let clean = |odd: f32| {
+                let mut logits = [0.5f32; STRIP + 1];
                 logits[place] = odd;
-                set.run(Loading(Logits::F32(&logits), how))
+                let told = set.run(Reading { logits: Logits::F32(&logits), cleans: true });
+                (told.strips[place], told.reference, told.nonfinite)
             };
-            for poison in [f32::NAN, -f32::NAN, f32::from_bits(0x7fff_ffff)] {
-                let told = load(poison, How::Cleaned);
-                assert_eq!((told.strips[place], told.nonfinite), (0.0, true), "{set:?}: {poison} at {place}");
+            for poison in [f32::NAN, -f32::NAN, f32::from_bits(0x7fff_ffff), f32::INFINITY] {
+                assert_eq!(clean(poison), (0.0, 0.5, true), "{set:?}: {poison} at {place}");
             }
-            let told = load(f32::INFINITY, How::Plain);
-            assert_eq!((told.strips[place], told.largest, told.nonfinite), (0.0, 0.5, true), "{set:?}: at {place}");
             for mask in [f32::NEG_INFINITY, f32::MIN, MASKED] {
-                let told = load(mask, How::Plain);
-                assert_eq!((told.strips[place], told.largest), (MASKED, 0.5), "{set:?}: {mask} at {place}");
-                assert_eq!(
-                    (told.nonfinite, told.masked, told.has_low),
-                    (false, true, true),
-                    "{set:?}: {mask} at {place}"
-                );
+                assert_eq!(clean(mask), (MASKED, 0.5, false), "{set:?}: {mask} at {place}");
             }
-            assert_eq!(load(2e30, How::Plain).largest, 2e30, "{set:?}: at {place}");
-        }
-        // As far from the others as a normal power of two allows, and a little further.
-        for (depth, has_low) in [(86.0, false), (87.0, true)] {
-            let mut logits = [0.25f32; STRIP];
-            logits[5] -= depth;
-            assert_eq!(set.run(Loading(Logits::F32(&logits), How::Plain)).has_low, has_low, "{set:?}: {depth}");
+            assert_eq!(clean(2e30), (2e30, 2e30, false), "{set:?}: at {place}");
         }
     }
 }
+
+/// Which of student and teacher.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    Student,
+    Teacher,
+    Both,
+}
+
+#[test]
+fn what_needs_care_is_found_wherever_it_is() {
+    // A logit, whose it is, and whether it needs care: each alone among others of 0.25.
+    let cases = [
+        (f32::NAN, Of::Student, true),
+        (f32::NAN, Of::Teacher, true),
+        (f32::INFINITY, Of::Student, true),
+        (f32::INFINITY, Of::Teacher, true),
+        (f32::NEG_INFINITY, Of::Student, true),
+        (f32::NEG_INFINITY, Of::Teacher, true),
+        (f32::NEG_INFINITY, Of::Both, true),
+        (f32::MIN, Of::Student, true),
+        (f32::MIN, Of::Teacher, true),
+        (f32::MIN, Of::Both, true),
+        // As far below as a normal power of two allows, and a little further; of one alone half as far.
+        (-86.0, Of::Both, false),
+        (-88.0, Of::Both, true),
+        (-42.0, Of::Student, false),
+        (-42.0, Of::Teacher, false),
+        (-45.0, Of::Student, true),
+        (-88.0, Of::Teacher, true),
+        // Above, not yet half of all, and half of it.
+        (2.0, Of::Both, false),
+        (6.0, Of::Student, false),
+        (6.0, Of::Teacher, false),
+        (7.5, Of::Student, true),
+        (7.5, Of::Teacher, true),
+    ];
+    for set in available() {
+        for place in [SAMPLE, SAMPLE + 7, SAMPLE + STRIP + 33, 2 * SAMPLE - 1] {
+            for (odd, of, needs_care) in cases {
+                let mut logits = [[0.25f32; 2 * SAMPLE]; 2];
+                if matches!(of, Of::Student | Of::Both) {
+                    logits[0][place] = odd;
+                }
+                if matches!(of, Of::Teacher | Of::Both) {
+                    logits[1][place] = odd;
+                }
+                let [student, teacher] = &logits;
+                let temperature = Temperature::new(1.0);
+                let task = Whole { student, teacher, recipe: Recipe::SameExponential, temperature, factors };
+                assert_eq!(set.run(task).careful, needs_care, "{set:?}: {odd} of {of:?} at {place}");
+            }
+        }
+    }
+}
+
+/// Elements of a sample.
+const SAMPLE: usize = SAMPLED * STRIP;
 
 /// Begins a tile as if it were a row, and writes its gradient with the factors that `factors` makes of it.
 struct Whole<'a> {
@@ -285,30 +319,37 @@ struct Whole<'a> {
     factors: fn(&Summary) -> Factors,
 }
 
+/// What a tile came to.
+struct Done {
+    summary: Summary,
+    gradient: Vec<f32>,
+    /// Whether it was taken with care.
+    careful: bool,
+}
+
 impl Task for Whole<'_> {
-    type Output = (Summary, Vec<f32>);
+    type Output = Done;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Self::Output {
+    fn run<S: Simd>(self, simd: S) -> Done {
         let Self { recipe, temperature, .. } = self;
-        let mut buffers = [(); 2].map(|()| TileBuffer::default());
-        let [student_buffer, teacher_buffer] = &mut buffers;
         let [student, teacher] = [self.student, self.teacher].map(Logits::F32);
-        let scale = temperature.exponent_scale.max(LOG2_E);
-        let student = simd.run(Load { logits: student, scale, buffer: student_buffer });
-        let teacher =
-            if recipe.has_soft() { simd.run(Load { logits: teacher, scale, buffer: teacher_buffer }) } else { student };
-        let mut memory = vec![[f32::NAN; STRIP]; student.strips.len() * recipe.kept()];
-        let kept = Kept::new(recipe, &mut memory);
-        let mut work = Work { kept, stream: None, ahead: Ahead::NOWHERE };
-        let summary = summarise(simd, recipe, temperature, Pair { student: &student, teacher: &teacher }, &mut work);
+        let pair = &Pair::sampled(simd, [student, if recipe.has_soft() { teacher } else { student }]);
+        let mut memory = vec![[f32::NAN; STRIP]; pair.student.strips() * recipe.kept()];
+        let mut work = Work { kept: Kept::new(recipe, &mut memory), stream: None };
+        let summary = summarise(simd, recipe, temperature, pair, &mut work);
+        let careful = summary.is_none();
+        let summary = summary.unwrap_or_else(|| {
+            let mut buffers = [(); 2].map(|()| TileBuffer::default());
+            simd.run(Carefully { recipe, temperature, pair, buffers: &mut buffers, work: &mut work })
+        });
         let mut gradient = vec![f32::NAN; self.student.len()];
         let factors = (self.factors)(&summary);
         let destination = LogitsMut::F32(&mut gradient);
-        let destination = Gradient { destination, factors, label: None, store: Store::Streaming };
-        destination.write(simd, recipe, &work.kept);
+        let gradient_of_tile = Gradient { destination, factors, label: None, store: Store::Streaming };
+        gradient_of_tile.begin(simd, recipe, &work.kept).write(simd, recipe, &work.kept);
         simd.fence();
-        (summary, gradient)
+        Done { summary, gradient, careful }
     }
 }
 
@@ -345,9 +386,11 @@ fn check_tile(recipe: Recipe, student: &[f32], teacher: &[f32], temperature: f64
     let normalizer = want.finish(temperature);
     for set in available() {
         let task = Whole { student, teacher, recipe, temperature, factors };
-        let (summary, gradient) = set.run(task);
+        let Done { summary, gradient, .. } = set.run(task);
         let got = summary.stats;
-        assert_eq!(got.student_max, want.student_max, "{set:?}");
+        // Sums are relative to references of their own.
+        let carried = |sum: f32, depth: f32, scale: f32| sum * (depth * scale).exp2();
+        let depth = got.student_max - want.student_max;
         assert_eq!(got.flags, if recipe.has_soft() { want.flags } else { RowFlags::default() }, "{set:?}");
         let mut divergence = 0.0;
         for (j, &got) in gradient.iter().enumerate() {
@@ -364,12 +407,15 @@ fn check_tile(recipe: Recipe, student: &[f32], teacher: &[f32], temperature: f64
             let bound = 1e-6 * (hard * deep(s) + SOFT * p.max(q) * deep(depth * temperature.reciprocal));
             assert!((got - (hard + soft)).abs() <= bound, "{set:?} {j}: {got} {} {bound:e}", hard + soft);
         }
-        assert!(!recipe.has_hard() || near(got.student_sum, want.student_sum), "{set:?}: {got:?} {want:?}");
+        let hard = carried(got.student_sum, depth, LOG2_E);
+        assert!(!recipe.has_hard() || near(hard, want.student_sum), "{set:?}: {got:?} {want:?}");
         if recipe.has_soft() {
             assert_eq!(summary.form, form, "{set:?}");
-            assert_eq!(got.teacher_max, want.teacher_max, "{set:?}");
-            assert!(near(got.student_tempered_sum, want.student_tempered_sum), "{set:?}: {got:?} {want:?}");
-            assert!(near(got.teacher_tempered_sum, want.teacher_tempered_sum), "{set:?}: {got:?} {want:?}");
+            let student = carried(got.student_tempered_sum, depth, temperature.exponent_scale);
+            assert!(near(student, want.student_tempered_sum), "{set:?}: {got:?} {want:?}");
+            let depth = got.teacher_max - want.teacher_max;
+            let teacher = carried(got.teacher_tempered_sum, depth, temperature.exponent_scale);
+            assert!(near(teacher, want.teacher_tempered_sum), "{set:?}: {got:?} {want:?}");
             assert!(near(summary.divergence as f32, divergence as f32), "{set:?}: {} {divergence}", summary.divergence);
         }
     }
@@ -424,18 +470,18 @@ impl<T> Task for Written<'_, T> {
         let factors = Factors { student: 0.5, teacher: -0.75, hard: 0.25 };
         let store = if self.way == Way::Cached { Store::Cached } else { Store::Streaming };
         let gradient = Gradient { destination: (self.wrap)(self.to), factors, label: self.label, store };
-        if self.way == Way::Beside {
-            if let Some(mut stream) = gradient.begin(simd, Recipe::Square, &kept) {
-                let mut lines = stream.lines(simd);
-                for index in 0..kept.student.len() {
-                    lines.write_strip(simd, Recipe::Square, &kept, index);
-                    kept.student[index].fill(f32::NAN);
-                }
-                lines.finish(simd);
-                stream.write_label();
+        let mut stream = gradient.begin(simd, Recipe::Square, &kept);
+        if self.way == Way::Beside
+            && let Some(mut lines) = stream.lines(simd)
+        {
+            for index in 0..kept.strips() {
+                lines.write_strip(simd, Recipe::Square, &kept, index);
+                kept.student[index].fill(f32::NAN);
             }
+            lines.finish(simd);
+            stream.write_label();
         } else {
-            gradient.write(simd, Recipe::Square, &kept);
+            stream.write(simd, Recipe::Square, &kept);
         }
         simd.fence();
     }

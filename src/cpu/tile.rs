@@ -17,37 +17,50 @@
 //! [`Load`]: super::load::Load
 
 use super::agreement::Agreement;
-use super::ahead::Ahead;
 use super::exponentials::exponentials;
 use super::kept::Kept;
-use super::load::{Loaded, masked_apart};
-use super::pairs::{LowPairs, Sums, pairs};
+use super::pairs::{Sums, pairs};
 use super::recipe::Recipe;
+use super::relative::{Clean, Relative, TileBuffer};
 use super::simd::{STRIP, Simd, Task};
 use super::stream::Stream;
-use crate::math::LOG2_E;
-use crate::row_stats::{RowFlags, RowStats, Temperature};
+use crate::logits::Logits;
+use crate::math::{LOG2_E, exp2};
+use crate::row_stats::{RowFlags, RowStats, Temperature, is_masked};
 
-/// Elements of a tile: with what is kept of them, what was kept of the next ones, and the next tile's logits they stay in a
-/// first-level cache of 32 KiB.
-pub(super) const TILE: usize = 1024;
+/// Elements of a tile: enough that what a tile costs beside its elements does not count.
+pub(super) const TILE: usize = 4096;
 
-const _: () = assert!(TILE <= 128 * 8, "no lane may take more than 128 addends");
+/// Strips of a block, whose numbers the lanes of a vector add up before their sums are added to those of other blocks.
+pub(super) const BLOCK: usize = 8;
+
+/// Bytes between what was kept where a loop is, and what it asks for: a second-level cache holds it.
+pub(super) const KEPT_AHEAD: usize = 2048;
+
+const _: () = assert!(BLOCK * STRIP <= 128 * 8, "no lane may take more than 128 addends");
 
 /// Consecutive elements of a row.
 pub(super) type Strip = [f32; STRIP];
 
-/// The logits of one tile, of student and teacher.
+/// The logits of one tile, of student and teacher; the student's twice, where no teacher is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pair<'a> {
-    pub(super) student: &'a Loaded<'a>,
-    pub(super) teacher: &'a Loaded<'a>,
+    pub(super) student: Relative<'a>,
+    pub(super) teacher: Relative<'a>,
 }
 
-impl Pair<'_> {
-    /// Whether an exponent may be below those of normal numbers.
-    pub(super) fn has_low(&self) -> bool {
-        self.student.has_low || self.teacher.has_low
+impl<'a> Pair<'a> {
+    /// The logits relative to the largest of a sample.
+    #[inline(always)]
+    pub(super) fn sampled<S: Simd>(simd: S, [student, teacher]: [Logits<'a>; 2]) -> Self {
+        Self { student: Relative::sampled(simd, student), teacher: Relative::sampled(simd, teacher) }
+    }
+
+    /// One strip of each.
+    #[inline(always)]
+    pub(super) fn strips<'s, S: Simd>(&'s self, simd: S, index: usize, rooms: &'s mut [Strip; 2]) -> [&'s Strip; 2] {
+        let [student, teacher] = rooms;
+        [self.student.strip(simd, index, student), self.teacher.strip(simd, index, teacher)]
     }
 }
 
@@ -56,7 +69,6 @@ pub(super) struct Work<'k, 'g> {
     pub(super) kept: Kept<'k>,
     /// What is still to be written of the last row's gradient. Not to be moved: a copy would wait for all stores before.
     pub(super) stream: Option<Stream<'g>>,
-    pub(super) ahead: Ahead,
 }
 
 /// What is kept beside `e^((s - m_s) / T)` of each element of a tile, so that the gradient keeps its digits.
@@ -79,40 +91,72 @@ pub(super) struct Summary {
     pub(super) form: Form,
 }
 
-/// Takes the exponentials of a tile, as its recipe asks for, adds them up and compares them. NaN where a logit is, and
-/// [`Loaded::cleaned`](super::load::Loaded::cleaned) has not seen to it.
+/// Takes the exponentials of a tile, as its recipe asks for, adds them up and compares them. `None` if that must be done
+/// [carefully](Carefully): some logit is no plain number, or far from what it was taken relative to.
 #[inline(always)]
 pub(super) fn summarise<S: Simd>(
     simd: S,
     recipe: Recipe,
     temperature: Temperature,
-    pair: Pair<'_>,
+    pair: &Pair<'_>,
     work: &mut Work<'_, '_>,
-) -> Summary {
-    let Pair { student, teacher } = pair;
-    let nonfinite = RowFlags::NONFINITE.when(student.nonfinite || teacher.nonfinite);
-    let stats = RowStats { student_max: student.largest, flags: nonfinite, ..RowStats::IDENTITY };
-    if !recipe.has_soft() {
-        let student_sum = exponentials(simd, student, LOG2_E, work);
-        return Summary { stats: RowStats { student_sum, ..stats }, ..Summary::OF_NOTHING };
+) -> Option<Summary> {
+    let sums = Sums::of_tile::<S, false>(simd, recipe, temperature, pair, work);
+    match sums.suit(recipe, temperature, pair) {
+        true => Some(compared(simd, recipe, temperature, pair, work, sums)),
+        false => None,
     }
-    let sums = match pair.has_low() {
-        true => simd.run(LowPairs { recipe, temperature, pair, work }),
-        false => pairs::<S, false>(simd, recipe, temperature, pair, work),
-    };
-    let infinite_soft = student.masked && masked_apart(student, teacher);
+}
+
+/// Does as [`summarise`] with any logits, when their gradient is written. Few tiles need it, so it is compiled once for all recipes.
+pub(super) struct Carefully<'w, 'k, 'g> {
+    pub(super) recipe: Recipe,
+    pub(super) temperature: Temperature,
+    pub(super) pair: &'w Pair<'w>,
+    pub(super) buffers: &'w mut [TileBuffer; 2],
+    pub(super) work: &'w mut Work<'k, 'g>,
+}
+
+impl Task for Carefully<'_, '_, '_> {
+    type Output = Summary;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Summary {
+        let Self { recipe, temperature, pair, buffers: [student_buffer, teacher_buffer], work } = self;
+        let student = simd.run(Clean { tile: pair.student, buffer: student_buffer });
+        let teacher = simd.run(Clean { tile: pair.teacher, buffer: teacher_buffer });
+        let pair = Pair { student: student.tile, teacher: teacher.tile };
+        let sums = Sums::of_tile::<S, true>(simd, recipe, temperature, &pair, work);
+        let mut summary = compared(simd, recipe, temperature, &pair, work, sums);
+        let infinite_soft = recipe.has_soft() && student.is_masked_beside(&teacher);
+        summary.stats.flags = RowFlags::NONFINITE
+            .when(student.nonfinite || teacher.nonfinite)
+            .or(RowFlags::INFINITE_SOFT.when(infinite_soft));
+        summary
+    }
+}
+
+/// What the sums of a tile say, compared once more where they have too few digits.
+#[inline(always)]
+fn compared<S: Simd>(
+    simd: S,
+    recipe: Recipe,
+    temperature: Temperature,
+    pair: &Pair<'_>,
+    work: &mut Work<'_, '_>,
+    sums: Sums,
+) -> Summary {
+    let stats = RowStats { student_max: pair.student.reference, student_sum: sums.hard, ..RowStats::IDENTITY };
+    if !recipe.has_soft() {
+        return Summary { stats, ..Summary::OF_NOTHING };
+    }
     let stats = RowStats {
-        student_sum: sums.hard,
         student_tempered_sum: sums.student,
-        teacher_max: teacher.largest,
+        teacher_max: pair.teacher.reference,
         teacher_tempered_sum: sums.teacher,
-        flags: stats.flags.or(RowFlags::INFINITE_SOFT.when(infinite_soft)),
         ..stats
     };
     let summary = Summary::of_sums(stats, sums);
-    if summary.is_nan() {
-        return summary;
-    }
     // The subtraction took a bit at most.
     if f64::from(sums.gain) <= 2.0 * summary.divergence * f64::from(sums.teacher) && sums.widest >= 0.25 {
         return summary;
@@ -120,12 +164,69 @@ pub(super) fn summarise<S: Simd>(
     simd.run(Compare { temperature, summary, pair, kept: &mut work.kept })
 }
 
+/// A difference of student and teacher over `T`, squared, at which one of them may be masked.
+const WIDE: f32 = 1e6;
+
+/// The lowest exponent of two, but for rounding, whose power is a normal number.
+const LOWEST: f32 = -125.0;
+
+/// How far above its reference a logit may be, as an exponent of two, whatever else the tile holds: it loses no more digits there
+/// than below.
+const SLIGHTLY_ABOVE: f32 = 3.0;
+
+/// How far where it is not most of its tile: then what its exponential is off is little beside the errors of the others.
+const FAR_ABOVE: f32 = 12.0;
+
+impl Sums {
+    #[inline(always)]
+    fn of_tile<S: Simd, const LOW: bool>(
+        simd: S,
+        recipe: Recipe,
+        temperature: Temperature,
+        pair: &Pair<'_>,
+        work: &mut Work<'_, '_>,
+    ) -> Self {
+        if recipe.has_soft() {
+            return pairs::<S, LOW>(simd, recipe, temperature, pair, work);
+        }
+        let (hard, [largest, smallest]) = exponentials::<S, LOW>(simd, &pair.student, LOG2_E, work);
+        Self { hard, largest: [largest; 2], smallest, ..Self::default() }
+    }
+
+    /// Whether the references were near the largest, all exponentials normal, and no logit masked in one matrix alone, NaN or
+    /// infinite.
+    #[inline(always)]
+    fn suit(&self, recipe: Recipe, temperature: Temperature, pair: &Pair<'_>) -> bool {
+        let suits = |tile: &Relative<'_>, largest: f32, scale: f32, sum: f32| {
+            let above = (largest - tile.reference) * scale;
+            let is_near = above <= SLIGHTLY_ABOVE || (above <= FAR_ABOVE && exp2::<false>(above) * 2.0 <= sum);
+            is_near && !is_masked(tile.reference)
+        };
+        let [student, teacher] = self.largest;
+        let scale = temperature.exponent_scale;
+        let below = self.smallest - pair.student.reference;
+        let hard_suits = || {
+            suits(&pair.student, student, LOG2_E, self.hard) && below * LOG2_E >= LOWEST
+        };
+        let soft_suits = || {
+            // No exponent of the teacher is further below the student's than this.
+            let apart = self.widest.sqrt() * LOG2_E;
+            suits(&pair.student, student, scale, self.student)
+                && suits(&pair.teacher, teacher, scale, self.teacher)
+                && below * scale - apart >= LOWEST
+                && self.widest < WIDE
+        };
+        let is_number = !(self.student + self.hard + self.teacher + self.gain + self.shift).is_nan();
+        is_number && (!recipe.has_hard() || hard_suits()) && (!recipe.has_soft() || soft_suits())
+    }
+}
+
 /// Compares the two distributions of a tile once more, normalised, and if they nearly agree, keeps their difference instead of the
 /// teacher's exponentials. The same for every recipe with a soft term, and so compiled once.
 struct Compare<'w, 'k> {
     temperature: Temperature,
     summary: Summary,
-    pair: Pair<'w>,
+    pair: &'w Pair<'w>,
     kept: &'w mut Kept<'k>,
 }
 
@@ -135,7 +236,7 @@ impl Task for Compare<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Summary {
         let Self { temperature, summary, pair, kept } = self;
-        let strips = pair.student.strips.len();
+        let strips = pair.student.strips();
         let agreement = Agreement {
             pair,
             student: &kept.student[..strips],
@@ -158,13 +259,6 @@ impl Summary {
     /// Of a tile without elements.
     const OF_NOTHING: Self =
         Self { stats: RowStats::IDENTITY, divergence: 0.0, log_ratio: 0.0, form: Form::Exponential };
-
-    /// Whether a logit was NaN.
-    #[inline(always)]
-    pub(super) fn is_nan(&self) -> bool {
-        let stats = &self.stats;
-        (stats.student_sum + stats.student_tempered_sum + stats.teacher_tempered_sum).is_nan()
-    }
 
     /// Of sums that keep their digits: see [`pairs`](super::pairs).
     #[inline(always)]

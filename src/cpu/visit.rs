@@ -1,15 +1,13 @@
 //! What one thread does with consecutive tiles of a row: while it begins them, it writes the last row's gradient of each.
 
-use super::ahead::Ahead;
 use super::aligned::Strips;
 use super::gradient::Gradient;
 use super::kept::Kept;
-use super::load::{Load, Loaded, TileBuffer};
 use super::recipe::{Recipe, by_recipe};
+use super::relative::TileBuffer;
 use super::simd::{STRIP, Simd, Task};
-use super::tile::{Pair, Strip, Summary, TILE, Work, summarise};
+use super::tile::{Carefully, Pair, Strip, Summary, TILE, Work, summarise};
 use crate::logits::Logits;
-use crate::math::LOG2_E;
 use crate::row_stats::Temperature;
 
 /// A tile to begin.
@@ -54,7 +52,7 @@ impl Task for Write<'_> {
     fn run<S: Simd>(self, simd: S) {
         for (gradient, kept) in self.tiles {
             let kept = Kept::new(self.recipe, kept);
-            by_recipe!(self.recipe, recipe => gradient.write(simd, recipe, &kept));
+            by_recipe!(self.recipe, recipe => gradient.begin(simd, recipe, &kept).write(simd, recipe, &kept));
         }
         simd.fence();
     }
@@ -64,45 +62,21 @@ impl Task for Write<'_> {
 fn begin<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits: Vec<Visit<'_>>) -> Vec<Summary> {
     let mut buffers: [TileBuffer; 2] = Default::default();
     let mut room = Strips::default();
-    let scale = temperature.exponent_scale.max(LOG2_E);
     let mut summaries = Vec::with_capacity(visits.len());
-    for Visit { logits: [student, teacher], kept, previous } in visits {
-        let mut ahead = Ahead::behind([student, teacher]);
-        let memory = kept.unwrap_or_else(|| room.resize(TILE / STRIP * recipe.kept()));
-        if previous.is_some() {
-            ahead = ahead.and_kept_behind(recipe, memory);
-        }
-        let kept = Kept::new(recipe, memory);
-        let [student_buffer, teacher_buffer] = &mut buffers;
-        // Used where they were written: a copy of what was written a moment ago waits for all stores before it.
-        let loaded_student = simd.run(Load { logits: student, scale, buffer: student_buffer });
-        let loaded_teacher;
-        let pair = match recipe.has_soft() {
-            true => {
-                loaded_teacher = simd.run(Load { logits: teacher, scale, buffer: teacher_buffer });
-                Pair { student: &loaded_student, teacher: &loaded_teacher }
-            }
-            false => Pair { student: &loaded_student, teacher: &loaded_student },
-        };
+    for Visit { logits, kept, previous } in visits {
+        let kept = Kept::new(recipe, kept.unwrap_or_else(|| room.resize(TILE / STRIP * recipe.kept())));
+        let pair = Pair::sampled(simd, logits);
         let stream = match previous {
-            // There is arithmetic enough for stores to drain beside.
-            Some(gradient) if recipe.has_soft() => gradient.begin(simd, recipe, &kept),
-            Some(gradient) => {
-                gradient.write(simd, recipe, &kept);
-                None
-            }
+            Some(gradient) => gradient.begin(simd, recipe, &kept).or_write(simd, recipe, &kept),
             None => None,
         };
-        let mut work = Work { kept, stream, ahead };
-        let mut summary = summarise(simd, recipe, temperature, pair, &mut work);
-        if summary.is_nan() {
-            work.stream = None;
-            let [student_buffer, teacher_buffer] = &mut buffers;
-            let student = Loaded::cleaned(student, student_buffer);
-            let teacher = if recipe.has_soft() { Loaded::cleaned(teacher, teacher_buffer) } else { student };
-            let pair = Pair { student: &student, teacher: &teacher };
-            summary = summarise(simd, recipe, temperature, pair, &mut work);
-        }
+        let mut work = Work { kept, stream };
+        let summary = match summarise(simd, recipe, temperature, &pair, &mut work) {
+            Some(summary) => summary,
+            None => {
+                simd.run(Carefully { recipe, temperature, pair: &pair, buffers: &mut buffers, work: &mut work })
+            }
+        };
         summaries.push(summary);
     }
     summaries

@@ -79,11 +79,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn lines_mut(numbers: &mut [f32]) -> &mut [[f32; 8]] {
-        numbers.as_chunks_mut().0
-    }
-
-    #[inline(always)]
     fn shift(self, lanes: usize) -> (__m256i, __m256) {
         let first = intrinsic!(_mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
         let lanes = intrinsic!(_mm256_add_epi32(first, _mm256_set1_epi32(lanes as i32)));

@@ -105,11 +105,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn lines_mut(numbers: &mut [f32]) -> &mut [[f32; 16]] {
-        numbers.as_chunks_mut().0
-    }
-
-    #[inline(always)]
     fn shift(self, lanes: usize) -> __m512i {
         let first = intrinsic!(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
         intrinsic!(_mm512_add_epi32(first, _mm512_set1_epi32(lanes as i32)))

@@ -27,7 +27,7 @@ pub(super) const SIDE_BY_SIDE: usize = 4;
 pub(super) const PAIRS_SIDE_BY_SIDE: usize = 2;
 
 /// Elements of a strip, the step of every loop: four vectors of AVX-512, eight of AVX2, and four cache lines of `f32`.
-pub(super) const STRIP: usize = 64;
+pub(super) const STRIP: usize = 128;
 
 /// Something that is computed with whatever instructions there are.
 pub(super) trait Task {
@@ -52,8 +52,6 @@ pub(super) trait Simd: Copy {
     /// The vector of some lanes.
     fn vector(self, lanes: &<Self::V as Vector>::Lanes) -> Self::V;
 
-    /// Numbers as the lanes of vectors, as many as make whole ones.
-    fn lines_mut(numbers: &mut [f32]) -> &mut [<Self::V as Vector>::Lanes];
     /// How far [`joined`](Self::joined) goes: by less than the lanes of a vector.
     fn shift(self, lanes: usize) -> Self::Shift;
     /// The vector that begins so many lanes into the first of two that follow one another.
@@ -75,6 +73,11 @@ pub(super) trait Simd: Copy {
     }
     /// Asks for the cache line that holds an address, which need not be one of this process. Changes nothing.
     fn prefetch<T>(self, address: *const T);
+    /// Asks for what lies so many bytes behind a value, whether there is any or not.
+    #[inline(always)]
+    fn prefetch_ahead<T: ?Sized>(self, of: &T, bytes: usize) {
+        self.prefetch(std::ptr::from_ref(of).cast::<u8>().wrapping_add(bytes));
+    }
     /// Orders the stores past the caches before all that follow.
     fn fence(self);
 }

@@ -50,11 +50,6 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn lines_mut(numbers: &mut [f32]) -> &mut [[f32; LANES]] {
-        numbers.as_chunks_mut().0
-    }
-
-    #[inline(always)]
     fn shift(self, lanes: usize) -> usize {
         lanes % LANES
     }
