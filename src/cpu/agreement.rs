@@ -5,8 +5,9 @@
 //! cancels exactly.
 
 use super::exponentials::together;
+use super::running::Running;
 use super::simd::{SIDE_BY_SIDE, STRIP, Simd, Store, Vector, phi_over_square};
-use super::tile::{BLOCK, Pair, Strip};
+use super::tile::{Pair, Strip};
 use crate::row_stats::SoftElement;
 
 /// What the two distributions of a tile are compared by, but for the teacher's exponentials.
@@ -32,12 +33,13 @@ impl Agreement<'_> {
         let quarter = simd.splat(0.25);
         // Everything in units of the teacher's factor, by which the sum is multiplied at last.
         let ratio = simd.splat(self.student_factor / self.teacher_factor);
-        let mut total = simd.splat(0.0);
-        let mut gains = [total; SIDE_BY_SIDE];
-        let mut all_near = total.less_than(quarter);
+        let zero = simd.splat(0.0);
+        let mut running = Running::new(zero);
+        let mut all_near = zero.less_than(quarter);
         let mut rooms = [[0.0; STRIP]; 2];
         for (index, (student, teacher)) in self.student.iter().zip(teacher).enumerate() {
             let logits = self.pair.strips(simd, index, &mut rooms);
+            let mut gains = [zero; SIDE_BY_SIDE];
             for part in 0..STRIP / S::V::LANES {
                 let y = self.log_of_ratio(simd, logits, part);
                 let [phi] = phi_over_square(simd, [y]);
@@ -49,12 +51,9 @@ impl Agreement<'_> {
                 *gain = *gain + (teacher * square).mul_where(is_near, phi, far);
                 all_near = S::V::both(all_near, is_near);
             }
-            if index % BLOCK == BLOCK - 1 {
-                total = total + together(gains);
-                gains = [simd.splat(0.0); SIDE_BY_SIDE];
-            }
+            running.add(index, [together(gains)]);
         }
-        let divergence = (total + together(gains)).sum() * self.teacher_factor;
+        let [divergence] = running.total().map(|sum| sum * self.teacher_factor);
         // The tile's numbers are finite: here 0 met the overflow of y, which the element formula takes for 0.
         let divergence = if divergence.is_nan() { self.one_by_one(simd, teacher) } else { divergence };
         (divergence, S::V::all(all_near))

@@ -2,8 +2,9 @@
 
 use super::recipe::Recipe;
 use super::relative::{LOGITS_AHEAD, Relative};
+use super::running::Running;
 use super::simd::{SIDE_BY_SIDE, STRIP, Simd, Vector};
-use super::tile::{BLOCK, KEPT_AHEAD, Work};
+use super::tile::{KEPT_AHEAD, Work};
 
 /// Takes and keeps `2^((s - m_s) · scale)` of a tile. Returns their sum, and the largest and smallest logits.
 /// `LOW` is that of [`pairs`](super::pairs::pairs).
@@ -16,42 +17,39 @@ pub(super) fn exponentials<S: Simd, const LOW: bool>(
 ) -> (f32, [f32; 2]) {
     let (reference, scale) = (simd.splat(tile.reference), simd.splat(scale));
     let [mut largest, mut smallest] = [[reference; SIDE_BY_SIDE]; 2];
-    let mut total = simd.splat(0.0);
+    let mut running = Running::new(simd.splat(0.0));
     let kept = &mut work.kept;
     let mut lines = match &mut work.stream {
         Some(stream) => stream.lines(simd),
         None => None,
     };
     let mut room = [0.0; STRIP];
-    let strips = tile.strips();
-    for block in (0..strips).step_by(BLOCK) {
+    for index in 0..tile.strips() {
         let mut sums = [simd.splat(0.0); SIDE_BY_SIDE];
-        for index in block..strips.min(block + BLOCK) {
-            if let Some(lines) = &mut lines {
-                lines.write_strip(simd, Recipe::Hard, kept, index);
+        if let Some(lines) = &mut lines {
+            lines.write_strip(simd, Recipe::Hard, kept, index);
+        }
+        let kept = S::vectors_mut(&mut kept.hard[index]).as_chunks_mut::<SIDE_BY_SIDE>().0;
+        let strip = S::vectors(tile.strip(simd, index, &mut room)).as_chunks::<SIDE_BY_SIDE>().0;
+        for (vectors, kept) in strip.iter().zip(kept) {
+            for side in 0..SIDE_BY_SIDE {
+                simd.prefetch_ahead(&vectors[side], LOGITS_AHEAD);
+                simd.prefetch_ahead(&kept[side], KEPT_AHEAD);
             }
-            let kept = S::vectors_mut(&mut kept.hard[index]).as_chunks_mut::<SIDE_BY_SIDE>().0;
-            let strip = S::vectors(tile.strip(simd, index, &mut room)).as_chunks::<SIDE_BY_SIDE>().0;
-            for (vectors, kept) in strip.iter().zip(kept) {
-                for side in 0..SIDE_BY_SIDE {
-                    simd.prefetch_ahead(&vectors[side], LOGITS_AHEAD);
-                    simd.prefetch_ahead(&kept[side], KEPT_AHEAD);
-                }
-                let mut exponents = sums;
-                for side in 0..SIDE_BY_SIDE {
-                    let logits = simd.vector(&vectors[side]);
-                    largest[side] = logits.max_or_second(largest[side]);
-                    smallest[side] = logits.min_or_second(smallest[side]);
-                    exponents[side] = (logits - reference) * scale;
-                }
-                let exponentials = simd.exp2(exponents, LOW);
-                for side in 0..SIDE_BY_SIDE {
-                    exponentials[side].store_lanes(&mut kept[side]);
-                    sums[side] = sums[side] + exponentials[side];
-                }
+            let mut exponents = sums;
+            for side in 0..SIDE_BY_SIDE {
+                let logits = simd.vector(&vectors[side]);
+                largest[side] = logits.max_or_second(largest[side]);
+                smallest[side] = logits.min_or_second(smallest[side]);
+                exponents[side] = (logits - reference) * scale;
+            }
+            let exponentials = simd.exp2(exponents, LOW);
+            for side in 0..SIDE_BY_SIDE {
+                exponentials[side].store_lanes(&mut kept[side]);
+                sums[side] = sums[side] + exponentials[side];
             }
         }
-        total = total + together(sums);
+        running.add(index, [together(sums)]);
     }
     if let Some(lines) = lines {
         lines.finish(simd);
@@ -63,7 +61,8 @@ pub(super) fn exponentials<S: Simd, const LOW: bool>(
         largest[0] = largest[side].max_or_second(largest[0]);
         smallest[0] = smallest[side].min_or_second(smallest[0]);
     }
-    (total.sum(), [largest[0].largest(), smallest[0].smallest()])
+    let [sum] = running.total();
+    (sum, [largest[0].largest(), smallest[0].smallest()])
 }
 
 /// Vectors added as a balanced tree.

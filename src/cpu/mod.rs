@@ -86,6 +86,7 @@ mod pairs;
 mod recipe;
 mod relative;
 mod row;
+mod running;
 mod simd;
 mod stream;
 #[cfg(test)]

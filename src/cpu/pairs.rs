@@ -17,9 +17,10 @@
 //! them again, normalised.
 
 use super::recipe::Recipe;
-use super::simd::{PAIRS_SIDE_BY_SIDE, STRIP, Simd, Vector, phi_over_square};
 use super::relative::LOGITS_AHEAD;
-use super::tile::{BLOCK, KEPT_AHEAD, Pair, Work};
+use super::running::Running;
+use super::simd::{PAIRS_SIDE_BY_SIDE, STRIP, Simd, Vector, phi_over_square};
+use super::tile::{KEPT_AHEAD, Pair, Work};
 use crate::math::LOG2_E;
 use crate::row_stats::Temperature;
 
@@ -60,95 +61,88 @@ pub(super) fn pairs<S: Simd, const LOW: bool>(
     let (zero, quarter) = (simd.splat(0.0), simd.splat(0.25));
     let (mut largest, mut smallest) = (references, references[0]);
     let mut widest = zero;
-    // Of all blocks before.
-    let mut totals = [zero; 5];
+    let mut running = Running::new(zero);
     let kept = &mut work.kept;
     let mut lines = match &mut work.stream {
         Some(stream) => stream.lines(simd),
         None => None,
     };
     let mut rooms = [[0.0; STRIP]; 2];
-    let strips = pair.student.strips();
-    for block in (0..strips).step_by(BLOCK) {
+    for index in 0..pair.student.strips() {
         let [mut students, mut hards, mut teachers, mut gains, mut shifts] = [zero; 5];
-        for index in block..strips.min(block + BLOCK) {
-            if let Some(lines) = &mut lines {
-                lines.write_strip(simd, recipe, kept, index);
+        if let Some(lines) = &mut lines {
+            lines.write_strip(simd, recipe, kept, index);
+        }
+        let [student, teacher] = pair.strips(simd, index, &mut rooms);
+        let student = S::vectors(student).as_chunks::<N>().0;
+        let teacher = S::vectors(teacher).as_chunks::<N>().0;
+        let kept_student = S::vectors_mut(&mut kept.student[index]).as_chunks_mut::<N>().0;
+        let kept_teacher = S::vectors_mut(&mut kept.teacher[index]).as_chunks_mut::<N>().0;
+        let logits = student.iter().zip(teacher);
+        for (group, ((student, teacher), (kept_student, kept_teacher))) in
+            logits.zip(kept_student.iter_mut().zip(kept_teacher)).enumerate()
+        {
+            for side in 0..N {
+                simd.prefetch_ahead(&student[side], LOGITS_AHEAD);
+                simd.prefetch_ahead(&teacher[side], LOGITS_AHEAD);
+                simd.prefetch_ahead(&kept_student[side], KEPT_AHEAD);
+                simd.prefetch_ahead(&kept_teacher[side], KEPT_AHEAD);
             }
-            let [student, teacher] = pair.strips(simd, index, &mut rooms);
-            let student = S::vectors(student).as_chunks::<N>().0;
-            let teacher = S::vectors(teacher).as_chunks::<N>().0;
-            let kept_student = S::vectors_mut(&mut kept.student[index]).as_chunks_mut::<N>().0;
-            let kept_teacher = S::vectors_mut(&mut kept.teacher[index]).as_chunks_mut::<N>().0;
-            let logits = student.iter().zip(teacher);
-            for (group, ((student, teacher), (kept_student, kept_teacher))) in
-                logits.zip(kept_student.iter_mut().zip(kept_teacher)).enumerate()
-            {
-                for side in 0..N {
-                    simd.prefetch_ahead(&student[side], LOGITS_AHEAD);
-                    simd.prefetch_ahead(&teacher[side], LOGITS_AHEAD);
-                    simd.prefetch_ahead(&kept_student[side], KEPT_AHEAD);
-                    simd.prefetch_ahead(&kept_teacher[side], KEPT_AHEAD);
-                }
-                let [mut r, mut w, mut hard, mut y] = [[zero; N]; 4];
-                for side in 0..N {
-                    let (s, t) = (simd.vector(&student[side]), simd.vector(&teacher[side]));
-                    largest = [s.max_or_second(largest[0]), t.max_or_second(largest[1])];
-                    smallest = s.min_or_second(smallest);
-                let (s, t) = (s - references[0], t - references[1]);
-                    // Subtracted first, scaled after: what student and teacher have in common cancels exactly.
-                    y[side] = (s - t) * reciprocal;
-                    r[side] = s * scale;
-                    w[side] = t * scale;
-                    hard[side] = s * simd.splat(LOG2_E);
-                }
-                r = simd.exp2(r, LOW);
-                w = simd.exp2(w, LOW);
-                if recipe == Recipe::OwnExponential {
-                    hard = simd.exp2(hard, LOW);
-                }
-                let phi = phi_over_square(simd, y);
-                for side in 0..N {
-                    let (r, w, y) = (r[side], w[side], y[side]);
-                    r.store_lanes(&mut kept_student[side]);
-                    w.store_lanes(&mut kept_teacher[side]);
-                    students = students + r;
-                    teachers = teachers + w;
-                    hards = match recipe {
-                        Recipe::Square => r.mul_add(r, hards),
-                        Recipe::FourthPower => (r * r).mul_add(r * r, hards),
-                        Recipe::OwnExponential => {
-                            hard[side].store_lanes(&mut S::vectors_mut(&mut kept.hard[index])[group * N + side]);
-                            hards + hard[side]
-                        }
-                        _ => hards,
-                    };
-                    let square = y * y;
-                    widest = square.max_or_second(widest);
-                    let far = r - w.mul_add(y, w);
-                    gains = gains + (w * square).mul_where(square.less_than(quarter), phi[side], far);
-                    shifts = w.mul_add(y, shifts);
-                }
+            let [mut r, mut w, mut hard, mut y] = [[zero; N]; 4];
+            for side in 0..N {
+                let (s, t) = (simd.vector(&student[side]), simd.vector(&teacher[side]));
+                largest = [s.max_or_second(largest[0]), t.max_or_second(largest[1])];
+                smallest = s.min_or_second(smallest);
+            let (s, t) = (s - references[0], t - references[1]);
+                // Subtracted first, scaled after: what student and teacher have in common cancels exactly.
+                y[side] = (s - t) * reciprocal;
+                r[side] = s * scale;
+                w[side] = t * scale;
+                hard[side] = s * simd.splat(LOG2_E);
+            }
+            r = simd.exp2(r, LOW);
+            w = simd.exp2(w, LOW);
+            if recipe == Recipe::OwnExponential {
+                hard = simd.exp2(hard, LOW);
+            }
+            let phi = phi_over_square(simd, y);
+            for side in 0..N {
+                let (r, w, y) = (r[side], w[side], y[side]);
+                r.store_lanes(&mut kept_student[side]);
+                w.store_lanes(&mut kept_teacher[side]);
+                students = students + r;
+                teachers = teachers + w;
+                hards = match recipe {
+                    Recipe::Square => r.mul_add(r, hards),
+                    Recipe::FourthPower => (r * r).mul_add(r * r, hards),
+                    Recipe::OwnExponential => {
+                        hard[side].store_lanes(&mut S::vectors_mut(&mut kept.hard[index])[group * N + side]);
+                        hards + hard[side]
+                    }
+                    _ => hards,
+                };
+                let square = y * y;
+                widest = square.max_or_second(widest);
+                let far = r - w.mul_add(y, w);
+                gains = gains + (w * square).mul_where(square.less_than(quarter), phi[side], far);
+                shifts = w.mul_add(y, shifts);
             }
         }
-        for (total, sum) in totals.iter_mut().zip([students, hards, teachers, gains, shifts]) {
-            *total = *total + sum;
-        }
+        running.add(index, [students, hards, teachers, gains, shifts]);
     }
-    let [students, hards, teachers, gains, shifts] = totals;
     if let Some(lines) = lines {
         lines.finish(simd);
     }
     if let Some(stream) = work.stream.take() {
         stream.write_label();
     }
-    let student = students.sum();
+    let [student, hard, teacher, gain, shift] = running.total();
     Sums {
         student,
-        hard: if recipe == Recipe::SameExponential { student } else { hards.sum() },
-        teacher: teachers.sum(),
-        gain: gains.sum(),
-        shift: shifts.sum(),
+        hard: if recipe == Recipe::SameExponential { student } else { hard },
+        teacher,
+        gain,
+        shift,
         widest: widest.largest(),
         largest: [largest[0].largest(), largest[1].largest()],
         smallest: smallest.smallest(),

@@ -64,6 +64,12 @@ impl<'a> Relative<'a> {
         self.logits.len().div_ceil(STRIP)
     }
 
+    /// Whether the last strip is padded.
+    #[inline(always)]
+    pub(super) fn is_ragged(&self) -> bool {
+        self.logits.len() % STRIP != 0
+    }
+
     /// One strip: in place where it is a whole one of `f32`, else in the room, widened, or padded with [`MASKED`].
     #[inline(always)]
     pub(super) fn strip<'s, S: Simd>(&'s self, simd: S, index: usize, room: &'s mut Strip) -> &'s Strip {

@@ -213,7 +213,7 @@ impl Task for Reading<'_> {
 }
 
 #[test]
-fn a_ragged_tile_is_padded_to_strips_of_f32() {
+fn a_ragged_tile_is_padded_to_whole_strips_of_f32() {
     for set in available() {
         for len in [1, 17, STRIP - 1, STRIP, STRIP + 1, TILE - 1, TILE] {
             let logits: Vec<f32> = (0..len).map(|index| -1.0 - index as f32 / 64.0).collect();

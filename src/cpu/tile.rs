@@ -31,13 +31,11 @@ use crate::row_stats::{RowFlags, RowStats, Temperature, is_masked};
 /// Elements of a tile: enough that what a tile costs beside its elements does not count.
 pub(super) const TILE: usize = 4096;
 
-/// Strips of a block, whose numbers the lanes of a vector add up before their sums are added to those of other blocks.
-pub(super) const BLOCK: usize = 8;
+/// See [`running`](super::running).
+pub(super) const STRIPS_OF_A_BLOCK: usize = 8;
 
 /// Bytes between what was kept where a loop is, and what it asks for: a second-level cache holds it.
 pub(super) const KEPT_AHEAD: usize = 2048;
-
-const _: () = assert!(BLOCK * STRIP <= 128 * 8, "no lane may take more than 128 addends");
 
 /// Consecutive elements of a row.
 pub(super) type Strip = [f32; STRIP];
@@ -101,10 +99,31 @@ pub(super) fn summarise<S: Simd>(
     pair: &Pair<'_>,
     work: &mut Work<'_, '_>,
 ) -> Option<Summary> {
-    let sums = Sums::of_tile::<S, false>(simd, recipe, temperature, pair, work);
+    let sums = match pair.student.is_ragged() {
+        true => simd.run(Low { recipe, temperature, pair, work }),
+        false => Sums::of_tile::<S, false>(simd, recipe, temperature, pair, work),
+    };
     match sums.suit(recipe, temperature, pair) {
         true => Some(compared(simd, recipe, temperature, pair, work, sums)),
         false => None,
+    }
+}
+
+/// Takes the exponentials of a tile that may be below normal numbers: padding is. Few tiles have any, so it is compiled once for all
+/// recipes.
+struct Low<'w, 'k, 'g> {
+    recipe: Recipe,
+    temperature: Temperature,
+    pair: &'w Pair<'w>,
+    work: &'w mut Work<'k, 'g>,
+}
+
+impl Task for Low<'_, '_, '_> {
+    type Output = Sums;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Sums {
+        Sums::of_tile::<S, true>(simd, self.recipe, self.temperature, self.pair, self.work)
     }
 }
 
@@ -126,7 +145,7 @@ impl Task for Carefully<'_, '_, '_> {
         let student = simd.run(Clean { tile: pair.student, buffer: student_buffer });
         let teacher = simd.run(Clean { tile: pair.teacher, buffer: teacher_buffer });
         let pair = Pair { student: student.tile, teacher: teacher.tile };
-        let sums = Sums::of_tile::<S, true>(simd, recipe, temperature, &pair, work);
+        let sums = simd.run(Low { recipe, temperature, pair: &pair, work });
         let mut summary = compared(simd, recipe, temperature, &pair, work, sums);
         let infinite_soft = recipe.has_soft() && student.is_masked_beside(&teacher);
         summary.stats.flags = RowFlags::NONFINITE
@@ -204,16 +223,16 @@ impl Sums {
         };
         let [student, teacher] = self.largest;
         let scale = temperature.exponent_scale;
+        // In a ragged tile, what is low was expected.
+        let is_normal = |exponent: f32| exponent >= LOWEST || pair.student.is_ragged();
         let below = self.smallest - pair.student.reference;
-        let hard_suits = || {
-            suits(&pair.student, student, LOG2_E, self.hard) && below * LOG2_E >= LOWEST
-        };
+        let hard_suits = || suits(&pair.student, student, LOG2_E, self.hard) && is_normal(below * LOG2_E);
         let soft_suits = || {
             // No exponent of the teacher is further below the student's than this.
             let apart = self.widest.sqrt() * LOG2_E;
             suits(&pair.student, student, scale, self.student)
                 && suits(&pair.teacher, teacher, scale, self.teacher)
-                && below * scale - apart >= LOWEST
+                && is_normal(below * scale - apart)
                 && self.widest < WIDE
         };
         let is_number = !(self.student + self.hard + self.teacher + self.gain + self.shift).is_nan();

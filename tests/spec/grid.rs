@@ -15,8 +15,8 @@ const SHAPES: &[(usize, &[usize])] = &[
     (8, &[1, 3]),          // one AVX2 vector
     (127, &[0, 1, 3, 65]), // a prime below a power of two: several vectors and a ragged end
     (1000, &[1, 3, 65]),   // an image classifier; less than a tile
-    (2048, &[1, 3]),       // exactly one tile of the CPU path
-    (2049, &[1, 3]),       // one tile and one element
+    (4096, &[1, 3]),       // exactly one tile of the CPU path
+    (4097, &[1, 3]),       // one tile and one element
     (32_000, &[1, 3]),     // Llama 2
     (50_257, &[1, 3]),     // GPT-2: odd, so every second row of f16 starts between two words
     (151_936, &[1, 3]),    // Qwen 2.5
@@ -162,6 +162,35 @@ fn nearly_equal_and_peaked_rows_as_wide_as_a_language_models() {
         for temperature in [1.0, 20.0] {
             let case = Case::new(loss(temperature, 0.5), &student, &teacher, &labels);
             all().iter().for_each(|implementation| drop(check(implementation, &case)));
+        }
+    }
+}
+
+/// The CPU path takes a tile relative to the largest of its first 512 logits, and what is above them loses digits: each row has
+/// one logit a little higher than the row before, from where nobody cares to where the tile must be taken again. It holds nearly
+/// all of the row's mass, or shares it with one of those at the beginning, or with many.
+#[test]
+fn a_logit_far_above_those_that_begin_its_row() {
+    const ROWS: usize = 32;
+    let noise = generate::rows(8, 2 * ROWS, 1500, 1.0);
+    for (floor, beside) in [(-40.0, -40.0), (-40.0, 0.0), (0.0, 0.0)] {
+        let row = |index: usize, scale: f32| {
+            let mut row: Vec<f32> = noise.student[index].iter().map(|noise| floor + scale * noise).collect();
+            row[37] = beside;
+            row[600 + index] = beside + (index % ROWS) as f32 / 1.3;
+            row
+        };
+        let student: Vec<Vec<f32>> = (0..ROWS).map(|index| row(index, 1.0)).collect();
+        let teacher: Vec<Vec<f32>> = (0..ROWS).map(|index| row(index, 0.7)).collect();
+        let apart: Vec<Vec<f32>> = (ROWS..2 * ROWS).map(|index| row(index, 0.7)).collect();
+        let labels: Vec<i64> = (0..ROWS).map(|index| if index % 3 == 0 { 5 } else { 600 + index as i64 }).collect();
+        for teacher in [&teacher, &apart] {
+            for temperature in TEMPERATURES {
+                for alpha in ALPHAS {
+                    let case = Case::new(loss(temperature, alpha), &student, teacher, &labels);
+                    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+                }
+            }
         }
     }
 }
