@@ -17,7 +17,7 @@ use crate::row_stats::MASKED;
 pub(super) const SAMPLED: usize = 4;
 
 /// Bytes between the logits that are worked on and those that are asked for: as long as memory takes.
-pub(super) const LOGITS_AHEAD: usize = 8192;
+pub(super) const LOGITS_AHEAD: usize = 4096;
 
 /// Room for one tile, from its first use on.
 #[derive(Default)]
