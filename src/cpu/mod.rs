@@ -81,6 +81,7 @@ mod gradient;
 mod instructions;
 mod join;
 mod kept;
+mod near;
 mod options;
 mod pairs;
 mod recipe;

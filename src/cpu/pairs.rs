@@ -93,7 +93,7 @@ pub(super) fn pairs<S: Simd, const LOW: bool>(
                 let (s, t) = (simd.vector(&student[side]), simd.vector(&teacher[side]));
                 largest = [s.max_or_second(largest[0]), t.max_or_second(largest[1])];
                 smallest = s.min_or_second(smallest);
-            let (s, t) = (s - references[0], t - references[1]);
+                let (s, t) = (s - references[0], t - references[1]);
                 // Subtracted first, scaled after: what student and teacher have in common cancels exactly.
                 y[side] = (s - t) * reciprocal;
                 r[side] = s * scale;

@@ -55,7 +55,13 @@ impl<'a> Relative<'a> {
                 largest[part % 2] = simd.vector(lanes).max_or_second(largest[part % 2]);
             }
         }
-        Self { reference: largest[0].max_or_second(largest[1]).largest(), ..self }
+        self.relative_to(largest[0].max_or_second(largest[1]).largest())
+    }
+
+    /// The same logits relative to another number.
+    #[inline(always)]
+    pub(super) fn relative_to(self, reference: f32) -> Self {
+        Self { reference, ..self }
     }
 
     /// How many strips the tile takes.

@@ -281,12 +281,8 @@ fn what_needs_care_is_found_wherever_it_is() {
         (-42.0, Of::Teacher, false),
         (-45.0, Of::Student, true),
         (-88.0, Of::Teacher, true),
-        // Above, not yet half of all, and half of it.
-        (2.0, Of::Both, false),
-        (6.0, Of::Student, false),
-        (6.0, Of::Teacher, false),
-        (7.5, Of::Student, true),
-        (7.5, Of::Teacher, true),
+        (7.5, Of::Student, false),
+        (7.5, Of::Teacher, false),
     ];
     for set in available() {
         for place in [SAMPLE, SAMPLE + 7, SAMPLE + STRIP + 33, 2 * SAMPLE - 1] {
@@ -303,6 +299,33 @@ fn what_needs_care_is_found_wherever_it_is() {
                 let task = Whole { student, teacher, recipe: Recipe::SameExponential, temperature, factors };
                 assert_eq!(set.run(task).careful, needs_care, "{set:?}: {odd} of {of:?} at {place}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_tile_is_taken_relative_to_its_largest_where_that_is_far_above_the_sample() {
+    // Above, but not yet half of all, and half of it.
+    let cases = [
+        (2.0, Of::Both),
+        (6.0, Of::Student),
+        (6.0, Of::Teacher),
+        (7.5, Of::Student),
+        (7.5, Of::Teacher),
+        (7.5, Of::Both),
+    ];
+    for set in available() {
+        for (odd, of) in cases {
+            let mut logits = [[0.25f32; 2 * SAMPLE]; 2];
+            for (logits, is_odd) in logits.iter_mut().zip([!matches!(of, Of::Teacher), !matches!(of, Of::Student)]) {
+                logits[SAMPLE + 33] = if is_odd { odd } else { 0.25 };
+            }
+            let [student, teacher] = &logits;
+            let temperature = Temperature::new(1.0);
+            let task = Whole { student, teacher, recipe: Recipe::SameExponential, temperature, factors };
+            let RowStats { student_max, teacher_max, .. } = set.run(task).summary.stats;
+            let want = if odd < 7.0 { [0.25; 2] } else { [student[SAMPLE + 33], teacher[SAMPLE + 33]] };
+            assert_eq!([student_max, teacher_max], want, "{set:?}: {odd} of {of:?}");
         }
     }
 }

@@ -25,8 +25,8 @@ use super::relative::{Clean, Relative, TileBuffer};
 use super::simd::{STRIP, Simd, Task};
 use super::stream::Stream;
 use crate::logits::Logits;
-use crate::math::{LOG2_E, exp2};
-use crate::row_stats::{RowFlags, RowStats, Temperature, is_masked};
+use crate::math::LOG2_E;
+use crate::row_stats::{RowFlags, RowStats, Temperature};
 
 /// Elements of a tile: enough that what a tile costs beside its elements does not count.
 pub(super) const TILE: usize = 4096;
@@ -89,8 +89,8 @@ pub(super) struct Summary {
     pub(super) form: Form,
 }
 
-/// Takes the exponentials of a tile, as its recipe asks for, adds them up and compares them. `None` if that must be done
-/// [carefully](Carefully): some logit is no plain number, or far from what it was taken relative to.
+/// Takes the exponentials of a tile, as its recipe asks for, adds them up and compares them: once more where they were taken
+/// relative to what is far below the largest. `None` if it must be done [carefully](Carefully): some logit is no plain number.
 #[inline(always)]
 pub(super) fn summarise<S: Simd>(
     simd: S,
@@ -103,10 +103,16 @@ pub(super) fn summarise<S: Simd>(
         true => simd.run(Low { recipe, temperature, pair, work }),
         false => Sums::of_tile::<S, false>(simd, recipe, temperature, pair, work),
     };
-    match sums.suit(recipe, temperature, pair) {
-        true => Some(compared(simd, recipe, temperature, pair, work, sums)),
-        false => None,
+    if !sums.are_of_plain_logits(recipe, temperature, pair) {
+        return None;
     }
+    if sums.are_near(recipe, temperature, pair) {
+        return Some(compared(simd, recipe, temperature, pair, work, sums));
+    }
+    let [student, teacher] = sums.largest;
+    let pair = &Pair { student: pair.student.relative_to(student), teacher: pair.teacher.relative_to(teacher) };
+    let sums = simd.run(Low { recipe, temperature, pair, work });
+    Some(compared(simd, recipe, temperature, pair, work, sums))
 }
 
 /// Takes the exponentials of a tile that may be below normal numbers: padding is. Few tiles have any, so it is compiled once for all
@@ -183,19 +189,6 @@ fn compared<S: Simd>(
     simd.run(Compare { temperature, summary, pair, kept: &mut work.kept })
 }
 
-/// A difference of student and teacher over `T`, squared, at which one of them may be masked.
-const WIDE: f32 = 1e6;
-
-/// The lowest exponent of two, but for rounding, whose power is a normal number.
-const LOWEST: f32 = -125.0;
-
-/// How far above its reference a logit may be, as an exponent of two, whatever else the tile holds: it loses no more digits there
-/// than below.
-const SLIGHTLY_ABOVE: f32 = 3.0;
-
-/// How far where it is not most of its tile: then what its exponential is off is little beside the errors of the others.
-const FAR_ABOVE: f32 = 12.0;
-
 impl Sums {
     #[inline(always)]
     fn of_tile<S: Simd, const LOW: bool>(
@@ -210,33 +203,6 @@ impl Sums {
         }
         let (hard, [largest, smallest]) = exponentials::<S, LOW>(simd, &pair.student, LOG2_E, work);
         Self { hard, largest: [largest; 2], smallest, ..Self::default() }
-    }
-
-    /// Whether the references were near the largest, all exponentials normal, and no logit masked in one matrix alone, NaN or
-    /// infinite.
-    #[inline(always)]
-    fn suit(&self, recipe: Recipe, temperature: Temperature, pair: &Pair<'_>) -> bool {
-        let suits = |tile: &Relative<'_>, largest: f32, scale: f32, sum: f32| {
-            let above = (largest - tile.reference) * scale;
-            let is_near = above <= SLIGHTLY_ABOVE || (above <= FAR_ABOVE && exp2::<false>(above) * 2.0 <= sum);
-            is_near && !is_masked(tile.reference)
-        };
-        let [student, teacher] = self.largest;
-        let scale = temperature.exponent_scale;
-        // In a ragged tile, what is low was expected.
-        let is_normal = |exponent: f32| exponent >= LOWEST || pair.student.is_ragged();
-        let below = self.smallest - pair.student.reference;
-        let hard_suits = || suits(&pair.student, student, LOG2_E, self.hard) && is_normal(below * LOG2_E);
-        let soft_suits = || {
-            // No exponent of the teacher is further below the student's than this.
-            let apart = self.widest.sqrt() * LOG2_E;
-            suits(&pair.student, student, scale, self.student)
-                && suits(&pair.teacher, teacher, scale, self.teacher)
-                && is_normal(below * scale - apart)
-                && self.widest < WIDE
-        };
-        let is_number = !(self.student + self.hard + self.teacher + self.gain + self.shift).is_nan();
-        is_number && (!recipe.has_hard() || hard_suits()) && (!recipe.has_soft() || soft_suits())
     }
 }
 

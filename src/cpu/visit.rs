@@ -73,9 +73,7 @@ fn begin<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits: Vec
         let mut work = Work { kept, stream };
         let summary = match summarise(simd, recipe, temperature, &pair, &mut work) {
             Some(summary) => summary,
-            None => {
-                simd.run(Carefully { recipe, temperature, pair: &pair, buffers: &mut buffers, work: &mut work })
-            }
+            None => simd.run(Carefully { recipe, temperature, pair: &pair, buffers: &mut buffers, work: &mut work }),
         };
         summaries.push(summary);
     }
