@@ -3,27 +3,28 @@
 //! # How it works
 //!
 //! Rows are shared among the threads of the current rayon pool (the global one, unless the call is inside
-//! [`rayon::ThreadPool::install`]); where there are few rows for each thread, the tiles of a row are shared too, 1024 elements
+//! [`rayon::ThreadPool::install`]); where there are few rows for each thread, the tiles of a row are shared too, 4096 elements
 //! each. Threads wait for one another only there, between the passes of a row.
 //!
-//! **One visit of each logit.** A tile is read from memory once. In the first-level cache its largest logits are found, the
-//! exponentials are taken relative to them and added up, and the tile's two distributions are compared as if the tile were
-//! the row. Tiles are joined by carrying their sums to the row's largest logits, and by the chain rule of the divergence:
-//! the row's is that between the tiles' masses, plus each tile's own, weighed by the teacher's mass. No term is negative, so
-//! nothing cancels, and the loss alone needs no second visit.
+//! **One visit of each logit.** A tile is read from memory once, by one loop. The exponentials are taken relative to the largest
+//! of the tile's first 512 logits and added up, and the tile's two distributions are compared as if the tile were the row. Tiles
+//! are joined by carrying their sums to one reference, and by the chain rule of the divergence: the row's is that between the
+//! tiles' masses, plus each tile's own, weighed by the teacher's mass. No term is negative, so nothing cancels, and the loss
+//! alone needs no second visit.
 //!
 //! **The gradient from what was kept.** `e^((s - m_s) / T)` and `e^((t - m_t) / T)` of one row are kept, as `f32`, until the
 //! row's sums are known: the gradient is made of them by three multiplications, without reading a logit again. Where a
 //! tile's distributions nearly agree (`|log q - log p| < ½` throughout), their difference by the polynomial is kept in the
-//! second's place, so it keeps its digits. The gradient of a row is written while the next row is begun, a strip of 64 elements
+//! second's place, so it keeps its digits. The gradient of a row is written while the next row is begun, a strip of 128 elements
 //! just before the exponentials that overwrite what it is made of: stores drain while arithmetic goes on.
 //!
-//! **Two loops for a tile.** One finds its largest logits. The other does the rest, pair by pair: it takes the exponentials, adds
-//! them up, compares the distributions, keeps what the gradient needs, writes the last row's and asks for the next tile's logits,
-//! a cache line at a time: a processor's own prefetcher stops at the end of a page. The two distributions are compared before
-//! their sums are known, relative to their largest; where that would cost a digit, or where they nearly agree, a third loop
-//! compares them once more, normalised (the essay of `pairs.rs`). What a tile's loop is told of is not copied on its way there: a
-//! wide load of several narrow stores waits until all stores before them have drained.
+//! **One loop for a tile.** It goes pair by pair: takes the exponentials, adds them up, compares the distributions, keeps what
+//! the gradient needs, writes the last row's (if it is `f32`; 16-bit ones by a loop of their own), and asks for logits some cache
+//! lines ahead: a processor's own prefetcher stops at the end of a page. No loop finds the largest logit first: it would mostly wait
+//! for memory. The largest is found on the way, and where it is so far above the sample that digits are missed, the tile is taken
+//! again relative to it (`near.rs`): seldom where logits are spread like a normal distribution, often where their tails are heavy.
+//! The two distributions are compared before their sums are known; where that would cost a digit, or where they nearly agree, a
+//! further loop compares them once more, normalised (`pairs.rs`).
 //!
 //! | | exponentials per element | kept numbers per element |
 //! |---|---|---|

@@ -1,10 +1,10 @@
 //! The logits of a tile as the loops take them: strip by strip, as `f32`, relative to one of them.
 //!
-//! Exponentials want a reference that keeps them in range, and the largest logit is the usual one. Finding it takes a loop of
-//! its own, which by itself waits for the memory: a third of all time, where it was tried. So a tile is taken relative to the
-//! largest of a [sample](Relative::sampled), and the loop that takes the exponentials finds the largest beside. Where that turns
-//! out too far above the sample, or where a logit is no plain number, the tile is [cleaned](Relative::cleaned) and taken again,
-//! relative to its largest. The sample depends on the tile alone, and so do the tile's bits.
+//! Exponentials want a reference that keeps them in range, and the largest logit is the usual one. To find it takes a loop of its
+//! own, which mostly waits for memory. So a tile is taken relative to the largest of a [sample](Relative::sampled), and the loop
+//! that takes the exponentials finds the largest of all on its way. Where that is too far above, the tile is taken again
+//! [relative to it](Relative::relative_to); where a logit is no plain number, after it was [cleaned](Clean). The sample depends on
+//! the tile alone, and so do the tile's bits.
 
 use super::aligned::{CACHE_LINE, Strips};
 use super::element::Element;
@@ -73,7 +73,7 @@ impl<'a> Relative<'a> {
     /// Whether the last strip is padded.
     #[inline(always)]
     pub(super) fn is_ragged(&self) -> bool {
-        self.logits.len() % STRIP != 0
+        !self.logits.len().is_multiple_of(STRIP)
     }
 
     /// One strip: in place where it is a whole one of `f32`, else in the room, widened, or padded with [`MASKED`].

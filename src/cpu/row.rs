@@ -1,6 +1,6 @@
 //! Consecutive rows on their way through the loops: while the gradient of one is written, the next is begun.
 //!
-//! Tiles begin at fixed multiples of [`TILE`] and are joined as a binary tree of fixed shape; nothing of one row enters another.
+//! Tiles begin at fixed multiples of [`TILE`] and are joined in their order; nothing of one row enters another.
 //! So the bits of a row depend on that row alone: not on the number of threads, nor on how its tiles or the rows were
 //! shared among them.
 

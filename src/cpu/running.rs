@@ -24,7 +24,7 @@ impl<V: Vector, const N: usize> Running<V, N> {
     /// Adds the sums of strip number `index` of a tile.
     #[inline(always)]
     pub(super) fn add(&mut self, index: usize, strip: [V; N]) {
-        let is_first = index % STRIPS_OF_A_BLOCK == 0;
+        let is_first = index.is_multiple_of(STRIPS_OF_A_BLOCK);
         for ((tile, block), strip) in self.tile.iter_mut().zip(&mut self.block).zip(strip) {
             if is_first {
                 *tile = *tile + *block;

@@ -1,20 +1,14 @@
 //! One tile of a row: its logits in, its sums and its divergence out.
 //!
-//! A tile is at most [`TILE`] elements of a row, all of whose loops find their numbers in a first-level cache. [`visit`](super::visit)
-//! takes one after another through these, the only loops whose speed matters:
+//! A tile is at most [`TILE`] elements of a row. [`visit`](super::visit) takes one after another through these, the only loops
+//! whose speed matters:
 //!
 //! | loop | reads | writes | vector instructions per vector of AVX-512 |
 //! |---|---|---|---|
-//! | [`Load`], of each matrix | logits | 16-bit logits widened | 2, and 2 to widen |
-//! | [`pairs`] | logits of both | two kept numbers, or three | 40, and 10 for a third exponential |
-//! | and what it does beside, for `f32` past the caches | what was kept a row ago | the gradient | 4 or 5 |
-//! | [`exponentials`], where there is no soft term | logits of the student | a kept number | 10 |
+//! | [`pairs`] | logits of both | two kept numbers, or three | 44, and 10 for a third exponential |
+//! | and what it does beside, for `f32` | what was kept a row ago | the gradient | 4 or 5 |
+//! | [`exponentials`], where there is no soft term | logits of the student | a kept number | 13 |
 //! | [`Agreement`], of tiles that nearly agree | logits, what is kept | a kept number | 24 |
-//!
-//! Sums run on in the lanes of a vector for a tile and no further, then all are added pairwise: longer running sums in `f32`
-//! lose digits.
-//!
-//! [`Load`]: super::load::Load
 
 use super::agreement::Agreement;
 use super::exponentials::exponentials;

@@ -26,7 +26,7 @@ pub(super) const SIDE_BY_SIDE: usize = 4;
 /// Vectors of each matrix that the loop over pairs takes at a time: it has more to do beside, and more numbers to hold in registers.
 pub(super) const PAIRS_SIDE_BY_SIDE: usize = 2;
 
-/// Elements of a strip, the step of every loop: four vectors of AVX-512, eight of AVX2, and four cache lines of `f32`.
+/// Elements of a strip, the step of every loop: eight vectors of AVX-512, sixteen of AVX2, and eight cache lines of `f32`.
 pub(super) const STRIP: usize = 128;
 
 /// Something that is computed with whatever instructions there are.
@@ -146,7 +146,7 @@ pub(super) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Ou
 /// left in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
 
-/// [`Simd::exp2`] by the steps of [`math::exp2`](crate::math::exp2), with a polynomial of one degree less.
+/// [`Simd::exp2`] by the steps of [`math::exp2`], with a polynomial of one degree less.
 #[inline(always)]
 fn exp2_by_rounding<S: Simd, const N: usize>(simd: S, mut x: [S::V; N], low: bool) -> [S::V; N] {
     let round = simd.splat(ROUND);
@@ -169,7 +169,7 @@ fn exp2_by_rounding<S: Simd, const N: usize>(simd: S, mut x: [S::V; N], low: boo
 /// [`math::EXP2`], would halve the error of the exponential (below 2e-7), and add one instruction to the twenty of a loop.
 const EXP2: [f32; 6] = [1.0, std::f32::consts::LN_2, 0.240_222_83, 0.055_505_585, 0.009_669_661, 0.001_330_053_2];
 
-/// `φ(y) / y²` for `|y| < ½`: see [`math::phi`](crate::math::phi).
+/// `φ(y) / y²` for `|y| < ½`: see [`math::phi`].
 #[inline(always)]
 pub(super) fn phi_over_square<S: Simd, const N: usize>(simd: S, y: [S::V; N]) -> [S::V; N] {
     polynomials(simd, y, math::PHI)

@@ -1,0 +1,100 @@
+//! Gradients, written by each way to places of any alignment.
+
+use half::{bf16, f16};
+
+use super::available;
+use crate::cpu::element::Element;
+use crate::cpu::gradient::{Factors, Gradient};
+use crate::cpu::kept::Kept;
+use crate::cpu::recipe::Recipe;
+use crate::cpu::simd::{STRIP, Simd, Store, Task};
+use crate::cpu::tile::Strip;
+use crate::logits::LogitsMut;
+
+/// Writes a gradient of exponentials that were kept, to a place of any alignment.
+struct Written<'a, T> {
+    kept: &'a [Strip],
+    to: &'a mut [T],
+    wrap: fn(&mut [T]) -> LogitsMut<'_>,
+    label: Option<(usize, f32)>,
+    way: Way,
+}
+
+/// By which way a gradient is written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Cached,
+    PastTheCaches,
+    /// Strip by strip, beside something else.
+    Beside,
+}
+
+impl<T> Task for Written<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let mut memory = self.kept.to_vec();
+        let kept = Kept::new(Recipe::Square, &mut memory);
+        let factors = Factors { student: 0.5, teacher: -0.75, hard: 0.25 };
+        let store = if self.way == Way::Cached { Store::Cached } else { Store::Streaming };
+        let gradient = Gradient { destination: (self.wrap)(self.to), factors, label: self.label, store };
+        let mut stream = gradient.begin(simd, Recipe::Square, &kept);
+        if self.way == Way::Beside
+            && let Some(mut lines) = stream.lines(simd)
+        {
+            for index in 0..kept.strips() {
+                lines.write_strip(simd, Recipe::Square, &kept, index);
+                kept.student[index].fill(f32::NAN);
+            }
+            lines.finish(simd);
+            stream.write_label();
+        } else {
+            stream.write(simd, Recipe::Square, &kept);
+        }
+        simd.fence();
+    }
+}
+
+/// Holds what is written past the caches to what is written through them, and both to not writing beside.
+fn check_alignments<T: Element + PartialEq + std::fmt::Debug>(wrap: fn(&mut [T]) -> LogitsMut<'_>, beside: T) {
+    const LONGEST: usize = 6 * STRIP;
+    let number = |index: usize| ((index * 37) % 101) as f32 / 101.0;
+    let kept: Vec<Strip> =
+        (0..12).map(|strip| std::array::from_fn(|index| number(strip * STRIP + index) + 0.01)).collect();
+    let mut memory = [beside; LONGEST + 3 * STRIP];
+    let line = memory.as_ptr().align_offset(64);
+    for set in available() {
+        // Shorter than what is kept, and as long: then its last line ends where that ends.
+        for (len, offset) in [5 * STRIP + 7, LONGEST]
+            .into_iter()
+            .flat_map(|len| [0, 1, 3, 4, 8, 15, 16, 17, 31].map(|offset| (len, offset)))
+        {
+            // Before the first cache line, in a strip of their own, at both ends of one, and in what is left.
+            for label in [None, Some(0), Some(14), Some(70), Some(2 * STRIP), Some(3 * STRIP - 1), Some(len - 1)] {
+                let label = label.map(|place| (place, 0.375));
+                let [cached, past, beside_others] = [Way::Cached, Way::PastTheCaches, Way::Beside].map(|way| {
+                    memory.fill(beside);
+                    let to = &mut memory[line + offset..line + offset + len];
+                    set.run(Written { kept: &kept, to, wrap, label, way });
+                    memory[line..].to_vec()
+                });
+                assert_eq!(cached, past, "{set:?}: offset {offset}, label {label:?}");
+                assert_eq!(cached, beside_others, "{set:?}: offset {offset}, label {label:?}");
+                assert!(cached[..offset].iter().chain(&cached[offset + len..]).all(|value| *value == beside));
+                let first = cached[offset].to_f32();
+                let [student, teacher] = [kept[0][0], kept[6][0]];
+                let want = student * (student * 0.25 + 0.5) - teacher * 0.75;
+                let want = if label == Some((0, 0.375)) { want - 0.375 } else { want };
+                assert!((first - want).abs() < 0.01, "{set:?}: offset {offset}, label {label:?}: {first} {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gradient_past_the_caches_is_that_through_them_at_any_alignment() {
+    check_alignments::<f32>(|to| LogitsMut::F32(to), 7.0);
+    check_alignments::<bf16>(|to| LogitsMut::Bf16(to), bf16::from_f32(7.0));
+    check_alignments::<f16>(|to| LogitsMut::F16(to), f16::from_f32(7.0));
+}
