@@ -172,6 +172,9 @@ fn nearly_equal_and_peaked_rows_as_wide_as_a_language_models() {
 #[test]
 fn a_logit_far_above_those_that_begin_its_row() {
     const ROWS: usize = 32;
+    // On an executed GPU it would take minutes.
+    let of_the_cpu: Vec<_> =
+        all().into_iter().filter(|implementation| implementation.name.starts_with("cpu")).collect();
     let noise = generate::rows(8, 2 * ROWS, 1500, 1.0);
     for (floor, beside) in [(-40.0, -40.0), (-40.0, 0.0), (0.0, 0.0)] {
         let row = |index: usize, scale: f32| {
@@ -188,7 +191,7 @@ fn a_logit_far_above_those_that_begin_its_row() {
             for temperature in TEMPERATURES {
                 for alpha in ALPHAS {
                     let case = Case::new(loss(temperature, alpha), &student, teacher, &labels);
-                    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+                    of_the_cpu.iter().for_each(|implementation| drop(check(implementation, &case)));
                 }
             }
         }
