@@ -49,10 +49,10 @@
 //! written by hand for what those lack: the instructions that take an exponential apart and put it together, stores past the
 //! caches, prefetching, and 16-bit logits.
 //!
-//! **Stores past the caches.** A gradient larger than 16 MiB (a last-level cache holds that beside what is read) is written by non-temporal
-//! stores on x86-64, which save reading what is overwritten: whole cache lines, from the first that begins in a tile's gradient,
-//! whatever the alignment of the matrix: each is joined of two neighbouring vectors. [`GradientStores`] changes that, for a trainer whose backward pass reads the gradient at once
-//! and in parts that fit.
+//! **Stores past the caches.** A gradient larger than 16 MiB (a last-level cache holds that beside what is read) is written by
+//! non-temporal stores on x86-64, which save reading what is overwritten: whole cache lines, from the first that begins in a tile's
+//! gradient, whatever the alignment of the matrix: each is joined of two neighbouring vectors. [`GradientStores`] changes that, for
+//! a trainer whose backward pass reads the gradient at once and in parts that fit.
 //!
 //! # What to rely on
 //!
