@@ -54,8 +54,9 @@ impl Agreement<'_> {
             running.add(index, [together(gains)]);
         }
         let [divergence] = running.total().map(|sum| sum * self.teacher_factor);
-        // The tile's numbers are finite: here 0 met the overflow of y, which the element formula takes for 0.
-        let divergence = if divergence.is_nan() { self.one_by_one(simd, teacher) } else { divergence };
+        // The tile's numbers are finite: here a difference of logits overflowed, or 0 met what did, which the element formula takes
+        // for 0.
+        let divergence = if divergence.is_finite() { divergence } else { self.one_by_one(simd, teacher) };
         (divergence, S::V::all(all_near))
     }
 

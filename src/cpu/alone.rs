@@ -44,6 +44,6 @@ impl Task for Alone<'_> {
         let tile = Relative::to_largest(simd, Logits::F32(self.logits));
         let kept = Kept::new(Recipe::Hard, self.kept.as_chunks_mut().0);
         let mut work = Work { kept, stream: None };
-        super::exponentials::exponentials::<S, false>(simd, &tile, self.scale, &mut work).0
+        super::exponentials::exponentials::<S, false>(simd, &tile, self.scale, &mut work).hard
     }
 }

@@ -1,20 +1,22 @@
 //! The loop over the exponentials of the student alone: of rows that have a hard term and no soft one.
 
+use super::pairs::Sums;
 use super::recipe::Recipe;
 use super::relative::{LOGITS_AHEAD, Relative};
 use super::running::Running;
 use super::simd::{SIDE_BY_SIDE, STRIP, Simd, Vector};
 use super::tile::{KEPT_AHEAD, Work};
 
-/// Takes and keeps `2^((s - m_s) · scale)` of a tile. Returns their sum, and the largest and smallest logits.
-/// `LOW` is that of [`pairs`](super::pairs::pairs).
+/// Takes and keeps `2^((s - m_s) · scale)` of a tile, and adds them up. The sum of their exponents, in the place of the soft term's,
+/// is NaN where a logit is: not every set of instructions makes NaN the power of one. `LOW` is that of
+/// [`pairs`](super::pairs::pairs).
 #[inline(always)]
 pub(super) fn exponentials<S: Simd, const LOW: bool>(
     simd: S,
     tile: &Relative<'_>,
     scale: f32,
     work: &mut Work<'_, '_>,
-) -> (f32, [f32; 2]) {
+) -> Sums {
     let (reference, scale) = (simd.splat(tile.reference), simd.splat(scale));
     let [mut largest, mut smallest] = [[reference; SIDE_BY_SIDE]; 2];
     let mut running = Running::new(simd.splat(0.0));
@@ -25,7 +27,7 @@ pub(super) fn exponentials<S: Simd, const LOW: bool>(
     };
     let mut room = [0.0; STRIP];
     for index in 0..tile.strips() {
-        let mut sums = [simd.splat(0.0); SIDE_BY_SIDE];
+        let [mut sums, mut of_exponents] = [[simd.splat(0.0); SIDE_BY_SIDE]; 2];
         if let Some(lines) = &mut lines {
             lines.write_strip(simd, Recipe::Hard, kept, index);
         }
@@ -42,6 +44,7 @@ pub(super) fn exponentials<S: Simd, const LOW: bool>(
                 largest[side] = logits.max_or_second(largest[side]);
                 smallest[side] = logits.min_or_second(smallest[side]);
                 exponents[side] = (logits - reference) * scale;
+                of_exponents[side] = of_exponents[side] + exponents[side];
             }
             let exponentials = simd.exp2(exponents, LOW);
             for side in 0..SIDE_BY_SIDE {
@@ -49,7 +52,7 @@ pub(super) fn exponentials<S: Simd, const LOW: bool>(
                 sums[side] = sums[side] + exponentials[side];
             }
         }
-        running.add(index, [together(sums)]);
+        running.add(index, [together(sums), together(of_exponents)]);
     }
     if let Some(lines) = lines {
         lines.finish(simd);
@@ -61,8 +64,9 @@ pub(super) fn exponentials<S: Simd, const LOW: bool>(
         largest[0] = largest[side].max_or_second(largest[0]);
         smallest[0] = smallest[side].min_or_second(smallest[0]);
     }
-    let [sum] = running.total();
-    (sum, [largest[0].largest(), smallest[0].smallest()])
+    let [hard, shift] = running.total();
+    let (largest, smallest) = ([largest[0].largest(); 2], smallest[0].smallest());
+    Sums { hard, shift, largest, smallest, ..Sums::default() }
 }
 
 /// Vectors added as a balanced tree.

@@ -53,6 +53,7 @@ impl Joined {
 
 /// The statistics of a whole row, in `f64`.
 struct Total {
+    /// The largest reference of its tiles: a logit may be above.
     student_max: f32,
     teacher_max: f32,
     hard: f64,
@@ -66,7 +67,7 @@ struct Total {
     shares: Vec<Shares>,
 }
 
-/// What makes exponentials relative to a tile's largest logits relative to the row's: at most 1.
+/// What makes exponentials relative to a tile's references relative to the row's, the largest of these: at most 1.
 #[derive(Debug, Clone, Copy)]
 struct Shares {
     hard: f64,
@@ -90,8 +91,9 @@ impl Total {
             |of: fn(&RowStats) -> f32| tiles.iter().map(|tile| of(&tile.stats)).fold(f32::NEG_INFINITY, f32::max);
         let (student_max, teacher_max) = (largest(|stats| stats.student_max), largest(|stats| stats.teacher_max));
         let shares = tiles.iter().map(|Summary { stats, .. }| {
-            let (student, teacher) = (stats.student_max - student_max, stats.teacher_max - teacher_max);
-            let share = |depth: f32, scale: f32| (f64::from(depth) * f64::from(scale)).exp2();
+            let student = f64::from(stats.student_max) - f64::from(student_max);
+            let teacher = f64::from(stats.teacher_max) - f64::from(teacher_max);
+            let share = |depth: f64, scale: f32| (depth * f64::from(scale)).exp2();
             let scale = temperature.exponent_scale;
             Shares { hard: share(student, LOG2_E), student: share(student, scale), teacher: share(teacher, scale) }
         });
@@ -135,8 +137,10 @@ impl Total {
         let (student_factor, teacher_factor) = (shares.student / self.student, shares.teacher / self.teacher);
         let student_sum = f64::from(stats.student_tempered_sum);
         let (q, p) = (student_sum * student_factor, f64::from(stats.teacher_tempered_sum) * teacher_factor);
-        let distance = (stats.student_max - self.student_max) - (stats.teacher_max - self.teacher_max);
-        let y = f64::from(distance) * f64::from(self.temperature.reciprocal) + (self.log_ratio - tile.log_ratio);
+        let depth = |of_tile: f32, of_row: f32| f64::from(of_tile) - f64::from(of_row);
+        let student_depth = depth(stats.student_max, self.student_max);
+        let distance = student_depth - depth(stats.teacher_max, self.teacher_max);
+        let y = distance * f64::from(self.temperature.reciprocal) + (self.log_ratio - tile.log_ratio);
         let element = SoftElement::new::<false>(q as f32, p as f32, y as f32);
         let within = if p > 0.0 { p * tile.divergence } else { 0.0 };
         let divergence = f64::from(element.divergence) + within;

@@ -1,11 +1,14 @@
 //! Whether the numbers that a tile was taken relative to suit it, as its sums tell.
 //!
-//! A logit above its reference loses digits: `e^(s - m)` is off by as much as `s - m` is rounded. That counts where the logit is
-//! most of its row, for the hard term is then nearly 0, and its error is not.
+//! A logit above its reference loses digits: its exponential, and its part in comparing the distributions, are off by as much as
+//! `s - m` is rounded. Below, that is what the contract allows; above, where the contract counts from the largest, it is not.
+//! * The hard term suffers where one logit is most of its tile: then the term is nearly 0, and its error is not.
+//! * The soft term, where few logits are most of their tile and student and teacher nearly agree on them. With `y` off by up to `ε`
+//!   the divergence `D` is off by `Σ (q - p)·ε`, at most `ε·√(2D)` (Pinsker's inequality): less than `1e-6·D` where
+//!   `D > 2·(ε / 1e-6)²`.
 
 use super::pairs::Sums;
 use super::recipe::Recipe;
-use super::relative::Relative;
 use super::tile::Pair;
 use crate::math::{LOG2_E, exp2};
 use crate::row_stats::{Temperature, is_masked};
@@ -16,15 +19,18 @@ const WIDE: f32 = 1e6;
 /// The lowest exponent of two, but for rounding, whose power is a normal number.
 const LOWEST: f32 = -125.0;
 
-/// How far above its reference a logit may be, as an exponent of two, whatever else the tile holds: it loses no more digits there
-/// than below.
+/// How far above its reference a logit may be, as an exponent of two, whatever part of the hard term it is.
 const SLIGHTLY_ABOVE: f32 = 3.0;
 
-/// How far where it is not most of its tile: then what its exponential is off is little beside the errors of the others.
-const FAR_ABOVE: f32 = 12.0;
+/// How far it may be at most.
+const FAR_ABOVE: f32 = 7.0;
+
+/// Parts of a tile's sum that no exponential is larger than, where mass is spread.
+const SPREAD: f32 = 32.0;
 
 impl Sums {
-    /// Whether no logit was NaN, infinite, or masked in one matrix alone, and all exponentials were normal numbers.
+    /// Whether no logit was NaN, infinite, or masked in one matrix alone, and, but for a ragged tile, no exponential below normal
+    /// numbers.
     #[inline(always)]
     pub(super) fn are_of_plain_logits(&self, recipe: Recipe, temperature: Temperature, pair: &Pair<'_>) -> bool {
         let Pair { student, teacher } = pair;
@@ -42,19 +48,22 @@ impl Sums {
             && (!recipe.has_soft() || is_normal(below * temperature.exponent_scale - apart))
     }
 
-    /// Whether no logit is so far above its reference that digits are missed.
+    /// Whether no logit is so far above its reference that digits are missed, given the tile's divergence over `T²`.
     #[inline(always)]
-    pub(super) fn are_near(&self, recipe: Recipe, temperature: Temperature, pair: &Pair<'_>) -> bool {
-        let is_near = |tile: &Relative<'_>, largest: f32, scale: f32, sum: f32| {
-            let above = (largest - tile.reference) * scale;
-            above <= SLIGHTLY_ABOVE || (above <= FAR_ABOVE && exp2::<false>(above) * 2.0 <= sum)
+    pub(super) fn are_near(&self, recipe: Recipe, temperature: Temperature, pair: &Pair<'_>, divergence: f64) -> bool {
+        let above = [self.largest[0] - pair.student.reference, self.largest[1] - pair.teacher.reference];
+        let hard_is_near = || {
+            let above = above[0] * LOG2_E;
+            above <= SLIGHTLY_ABOVE || (above <= FAR_ABOVE && exp2::<false>(above) * 2.0 <= self.hard)
         };
-        let [student, teacher] = self.largest;
-        let scale = temperature.exponent_scale;
         let soft_is_near = || {
-            is_near(&pair.student, student, scale, self.student) && is_near(&pair.teacher, teacher, scale, self.teacher)
+            let exponents = above.map(|above| above * temperature.exponent_scale);
+            let is_spread = |exponent: f32, sum: f32| exp2::<false>(exponent) * SPREAD <= sum;
+            let error = f64::from((above[0] + above[1]) * temperature.reciprocal * f32::EPSILON / 2.0);
+            exponents.iter().all(|&exponent| exponent <= FAR_ABOVE)
+                && (is_spread(exponents[0], self.student) && is_spread(exponents[1], self.teacher)
+                    || divergence.max(0.0) >= 2.0 * (error / 1e-6).powi(2))
         };
-        (!recipe.has_hard() || is_near(&pair.student, student, LOG2_E, self.hard))
-            && (!recipe.has_soft() || soft_is_near())
+        (!recipe.has_hard() || hard_is_near()) && (!recipe.has_soft() || soft_is_near())
     }
 }

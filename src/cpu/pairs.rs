@@ -46,7 +46,7 @@ pub(super) struct Sums {
 }
 
 /// Takes and keeps the exponentials of a tile, and compares them; `LOW` says whether exponents may be below those of normal
-/// numbers. Some sum is NaN where a logit is.
+/// numbers. Some sum is NaN where a logit is, and not finite where one is infinite.
 #[inline(always)]
 pub(super) fn pairs<S: Simd, const LOW: bool>(
     simd: S,

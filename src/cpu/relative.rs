@@ -4,7 +4,7 @@
 //! own, which mostly waits for memory. So a tile is taken relative to the largest of a [sample](Relative::sampled), and the loop
 //! that takes the exponentials finds the largest of all on its way. Where that is too far above, the tile is taken again
 //! [relative to it](Relative::relative_to); where a logit is no plain number, after it was [cleaned](Clean). The sample depends on
-//! the tile alone, and so do the tile's bits.
+//! the tile alone, and so do the tile's bits. In the files of these loops `m_s` and `m_t` are such references.
 
 use super::aligned::{CACHE_LINE, Strips};
 use super::element::Element;

@@ -75,6 +75,7 @@ pub(super) enum Form {
 /// What a tile adds to its row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Summary {
+    /// Relative to the tile's references, in the place of its largest logits.
     pub(super) stats: RowStats,
     /// The divergence over `T²` of the tile's two distributions, each normalised within the tile.
     pub(super) divergence: f64,
@@ -100,13 +101,14 @@ pub(super) fn summarise<S: Simd>(
     if !sums.are_of_plain_logits(recipe, temperature, pair) {
         return None;
     }
-    if sums.are_near(recipe, temperature, pair) {
-        return Some(compared(simd, recipe, temperature, pair, work, sums));
+    let summary = Summary::new(recipe, pair, sums);
+    if sums.are_near(recipe, temperature, pair, summary.divergence) {
+        return Some(compared(simd, recipe, temperature, pair, work, sums, summary));
     }
     let [student, teacher] = sums.largest;
     let pair = &Pair { student: pair.student.relative_to(student), teacher: pair.teacher.relative_to(teacher) };
     let sums = simd.run(Low { recipe, temperature, pair, work });
-    Some(compared(simd, recipe, temperature, pair, work, sums))
+    Some(compared(simd, recipe, temperature, pair, work, sums, Summary::new(recipe, pair, sums)))
 }
 
 /// Takes the exponentials of a tile that may be below normal numbers: padding is. Few tiles have any, so it is compiled once for all
@@ -146,7 +148,7 @@ impl Task for Carefully<'_, '_, '_> {
         let teacher = simd.run(Clean { tile: pair.teacher, buffer: teacher_buffer });
         let pair = Pair { student: student.tile, teacher: teacher.tile };
         let sums = simd.run(Low { recipe, temperature, pair: &pair, work });
-        let mut summary = compared(simd, recipe, temperature, &pair, work, sums);
+        let mut summary = compared(simd, recipe, temperature, &pair, work, sums, Summary::new(recipe, &pair, sums));
         let infinite_soft = recipe.has_soft() && student.is_masked_beside(&teacher);
         summary.stats.flags = RowFlags::NONFINITE
             .when(student.nonfinite || teacher.nonfinite)
@@ -164,20 +166,14 @@ fn compared<S: Simd>(
     pair: &Pair<'_>,
     work: &mut Work<'_, '_>,
     sums: Sums,
+    summary: Summary,
 ) -> Summary {
-    let stats = RowStats { student_max: pair.student.reference, student_sum: sums.hard, ..RowStats::IDENTITY };
     if !recipe.has_soft() {
-        return Summary { stats, ..Summary::OF_NOTHING };
+        return summary;
     }
-    let stats = RowStats {
-        student_tempered_sum: sums.student,
-        teacher_max: pair.teacher.reference,
-        teacher_tempered_sum: sums.teacher,
-        ..stats
-    };
-    let summary = Summary::of_sums(stats, sums);
     // The subtraction took a bit at most.
-    if f64::from(sums.gain) <= 2.0 * summary.divergence * f64::from(sums.teacher) && sums.widest >= 0.25 {
+    let keeps_digits = f64::from(sums.gain) <= 2.0 * summary.divergence * f64::from(sums.teacher);
+    if keeps_digits && sums.widest >= 0.25 && summary.divergence.is_finite() {
         return summary;
     }
     simd.run(Compare { temperature, summary, pair, kept: &mut work.kept })
@@ -195,8 +191,7 @@ impl Sums {
         if recipe.has_soft() {
             return pairs::<S, LOW>(simd, recipe, temperature, pair, work);
         }
-        let (hard, [largest, smallest]) = exponentials::<S, LOW>(simd, &pair.student, LOG2_E, work);
-        Self { hard, largest: [largest; 2], smallest, ..Self::default() }
+        exponentials::<S, LOW>(simd, &pair.student, LOG2_E, work)
     }
 }
 
@@ -235,13 +230,19 @@ impl Task for Compare<'_, '_> {
 }
 
 impl Summary {
-    /// Of a tile without elements.
-    const OF_NOTHING: Self =
-        Self { stats: RowStats::IDENTITY, divergence: 0.0, log_ratio: 0.0, form: Form::Exponential };
-
-    /// Of sums that keep their digits: see [`pairs`](super::pairs).
+    /// What sums that keep their digits say: see [`pairs`](super::pairs).
     #[inline(always)]
-    fn of_sums(stats: RowStats, sums: Sums) -> Self {
+    fn new(recipe: Recipe, pair: &Pair<'_>, sums: Sums) -> Self {
+        let stats = RowStats { student_max: pair.student.reference, student_sum: sums.hard, ..RowStats::IDENTITY };
+        if !recipe.has_soft() {
+            return Self { stats, divergence: 0.0, log_ratio: 0.0, form: Form::Exponential };
+        }
+        let stats = RowStats {
+            student_tempered_sum: sums.student,
+            teacher_max: pair.teacher.reference,
+            teacher_tempered_sum: sums.teacher,
+            ..stats
+        };
         let teacher = f64::from(sums.teacher);
         let (gain, shift) = (f64::from(sums.gain) / teacher, f64::from(sums.shift) / teacher);
         let excess = gain + shift;

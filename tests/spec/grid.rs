@@ -5,7 +5,7 @@ use kdloss::{DType, DistillationLoss, IgnoredRows, Reduction};
 use crate::case::{Case, LabelVec, Layout, Table};
 use crate::contract::check;
 use crate::generate::{self, Rows};
-use crate::implementations::{DTYPES, all};
+use crate::implementations::{DTYPES, Implementation, all};
 
 /// Each width, and how many rows it is tried with.
 const SHAPES: &[(usize, &[usize])] = &[
@@ -196,4 +196,52 @@ fn a_logit_far_above_those_that_begin_its_row() {
             }
         }
     }
+}
+
+/// Three logits hold nearly all mass, far above those that begin the row, and student and teacher nearly agree on them: the soft
+/// term is small, and must keep its digits.
+#[test]
+fn few_logits_that_nearly_agree_far_above_those_that_begin_their_row() {
+    const ROWS: usize = 64;
+    let of_the_cpu = of_the_cpu();
+    let noise = generate::rows(9, 2 * ROWS, 1500, 1.0);
+    for (gap, disagreement) in [(1.0, 0.05), (2.2, 0.05), (4.5, 0.005), (8.3, 0.05), (8.3, 0.005), (15.0, 0.005)] {
+        let row = |index: usize, other: usize| {
+            let (tops, changes) = (&noise.student[index], &noise.teacher[other]);
+            let mut row = vec![-40.0; 1500];
+            row[37] = -gap;
+            for top in 0..3 {
+                row[700 + 100 * top + index] = -0.05 * tops[top].abs() + disagreement * changes[top];
+            }
+            row
+        };
+        let student: Vec<Vec<f32>> = (0..ROWS).map(|index| row(index, index)).collect();
+        let teacher: Vec<Vec<f32>> = (0..ROWS).map(|index| row(index, ROWS + index)).collect();
+        let labels = vec![3; ROWS];
+        for temperature in [1.0, 2.0, 3.7] {
+            let case = Case::new(loss(temperature, 0.0), &student, &teacher, &labels);
+            of_the_cpu.iter().for_each(|implementation| drop(check(implementation, &case)));
+        }
+    }
+}
+
+/// NaN with digits of its own, which arithmetic on bits would make a number.
+#[test]
+fn nan_of_any_bits_is_found() {
+    let of_the_cpu = of_the_cpu();
+    for bits in [0x7fc0_0001, 0x7f80_0001, 0x7fff_ffff, 0xffff_ffff] {
+        let (mut student, teacher) = (vec![vec![0.5; 1500]; 2], vec![vec![0.25; 1500]; 2]);
+        student[1][700] = f32::from_bits(bits);
+        for (temperature, alpha) in [(1.0, 1.0), (2.0, 0.5), (3.7, 0.5), (2.0, 0.0)] {
+            let case = Case::new(loss(temperature, alpha), &student, &teacher, &[3, 4]);
+            for implementation in &of_the_cpu {
+                assert_eq!(check(implementation, &case).value.nonfinite_rows, 1, "{}: {bits:x}", implementation.name);
+            }
+        }
+    }
+}
+
+/// What takes the CPU path's own ways with a tile; on an executed GPU it would take minutes.
+fn of_the_cpu() -> Vec<Implementation> {
+    all().into_iter().filter(|implementation| implementation.name.starts_with("cpu")).collect()
 }

@@ -66,7 +66,7 @@ pub(super) trait Simd: Copy {
     /// As [`load`](Self::load), widened.
     fn load_bf16(self, strip: &[bf16; STRIP], index: usize) -> Self::V;
     /// `2^x` for each number, below 2e-7 off, where all are from -126 to 126. If some may be `low`, what is below the smallest
-    /// normal number is 0 or that number; from -127 on 0.
+    /// normal number is 0 or that number; from -127 on 0. Above 126, and of NaN, any number or NaN.
     #[inline(always)]
     fn exp2<const N: usize>(self, x: [Self::V; N], low: bool) -> [Self::V; N] {
         exp2_by_rounding(self, x, low)
