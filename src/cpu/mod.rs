@@ -43,8 +43,8 @@
 //! says which computes; the environment variable `KDLOSS_CPU` (`avx512`, `avx2`, `portable`) or [`Options`] change it, and what the
 //! processor lacks is an error. The specification runs on each set that the machine has, and on AVX-512 anywhere by way of an
 //! emulated processor (`cargo xtask avx512`).
-//! The loop over exponentials by crates of vectors takes 1.4 times as long with `fearless_simd` 1.2 on AVX-512, 2.2 times with `pulp`
-//! 0.22 (which has AVX2 there) and 4.6 times with `wide` 1.7 (decided when the program is compiled): `cargo run --release -p kdloss-peers
+//! The loop over exponentials by crates of vectors takes 1.5 times as long with `fearless_simd` 1.2 on AVX-512, 2.3 times with `pulp`
+//! 0.22 (which has AVX2 there) and 4.8 times with `wide` 1.7 (decided when the program is compiled): `cargo run --release -p kdloss-peers
 //! -- vectors`, on two cores of a virtual Intel Xeon (Emerald Rapids). Ours are
 //! written by hand for what those lack: the instructions that take an exponential apart and put it together, stores past the
 //! caches, prefetching, and 16-bit logits.
