@@ -1,11 +1,12 @@
 //! The loop over the exponentials of the student alone: of rows that have a hard term and no soft one.
 
+use super::kept::KEPT_AHEAD;
 use super::pairs::Sums;
 use super::recipe::Recipe;
 use super::relative::{LOGITS_AHEAD, Relative};
 use super::running::Running;
 use super::simd::{SIDE_BY_SIDE, STRIP, Simd, Vector};
-use super::tile::{KEPT_AHEAD, Work};
+use super::tile::Work;
 
 /// Takes and keeps `2^((s - m_s) · scale)` of a tile, and adds them up. The sum of their exponents, in the place of the soft term's,
 /// is NaN where a logit is: not every set of instructions makes NaN the power of one. `LOW` is that of

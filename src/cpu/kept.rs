@@ -3,6 +3,9 @@
 use super::recipe::Recipe;
 use super::tile::Strip;
 
+/// Bytes between what was kept where a loop is, and what it asks for: a second-level cache holds it.
+pub(super) const KEPT_AHEAD: usize = 2048;
+
 /// What is kept of a tile: all that the gradient needs, each kind of number by itself.
 #[derive(Debug)]
 pub(super) struct Kept<'a> {

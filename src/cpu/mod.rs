@@ -6,11 +6,11 @@
 //! [`rayon::ThreadPool::install`]); where there are few rows for each thread, the tiles of a row are shared too, 4096 elements
 //! each. Threads wait for one another only there, between the passes of a row.
 //!
-//! **One visit of each logit.** A tile is read from memory once, by one loop; what is read again comes from a cache. The exponentials are taken relative to the largest
-//! of the tile's first 512 logits and added up, and the tile's two distributions are compared as if the tile were the row. Tiles
-//! are joined by carrying their sums to one reference, and by the chain rule of the divergence: the row's is that between the
-//! tiles' masses, plus each tile's own, weighed by the teacher's mass. No term is negative, so nothing cancels, and the loss
-//! alone needs no second visit.
+//! **One visit of each logit.** A tile is read from memory once, by one loop; what is read again comes from a cache. The
+//! exponentials are taken relative to the largest of the tile's first 512 logits and added up, and the tile's two distributions
+//! are compared as if the tile were the row. Tiles are joined by carrying their sums to one reference, and by the chain rule of
+//! the divergence: the row's is that between the tiles' masses, plus each tile's own, weighed by the teacher's mass. No term is
+//! negative, so nothing cancels, and the loss alone needs no second visit.
 //!
 //! **The gradient from what was kept.** `e^((s - m_s) / T)` and `e^((t - m_t) / T)` of one row are kept, as `f32`, until the
 //! row's sums are known: the gradient is made of them by three multiplications, without reading a logit again. Where a
@@ -33,9 +33,9 @@
 //! | soft term alone | 2 | 2 |
 //! | hard term alone | 1 | 1 |
 //!
-//! The first pass takes them all, twice where a tile is taken again; the second, and the loss alone, take none more. Memory sees each logit read once and each
-//! gradient entry written once; what is kept (1.2 MB per thread for two numbers at a vocabulary of 151 936) stays in the
-//! processor's caches. Beyond the caller's buffers a call uses that, at most five tiles per thread and some words per tile:
+//! The first pass takes them all, twice where a tile is taken again; the second, and the loss alone, take none more. Memory sees
+//! each logit read once and each gradient entry written once; what is kept (1.2 MB per thread for two numbers at a vocabulary of 151 936) stays in the
+//! processor's caches. Beyond the caller's buffers a call uses that, at most five tiles of 4096 per thread and some words per tile:
 //! nothing of the size of the batch. The loss alone keeps nothing.
 //!
 //! **Vectors.** The loops are written once, over a small trait of vectors; AVX-512, AVX2 (with FMA and F16C) and portable

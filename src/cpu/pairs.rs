@@ -16,11 +16,12 @@
 //! subtraction would cost digits, and where the distributions nearly agree, [`Agreement`](super::agreement::Agreement) compares
 //! them again, normalised.
 
+use super::kept::KEPT_AHEAD;
 use super::recipe::Recipe;
 use super::relative::LOGITS_AHEAD;
 use super::running::Running;
 use super::simd::{PAIRS_SIDE_BY_SIDE, STRIP, Simd, Vector, phi_over_square};
-use super::tile::{KEPT_AHEAD, Pair, Work};
+use super::tile::{Pair, Work};
 use crate::math::LOG2_E;
 use crate::row_stats::Temperature;
 

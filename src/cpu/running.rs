@@ -4,10 +4,12 @@
 //! large one: the largest logit's exponential, and all others. So few are added one after another: those of a strip, the sums of
 //! a block of strips, those of the blocks of a tile.
 
-use super::simd::Vector;
-use super::tile::{STRIPS_OF_A_BLOCK, Strip, TILE};
+use super::simd::{STRIP, Vector};
+use super::tile::TILE;
 
-const _: () = assert!(TILE / size_of::<Strip>() * size_of::<f32>() <= STRIPS_OF_A_BLOCK * STRIPS_OF_A_BLOCK);
+const STRIPS_OF_A_BLOCK: usize = 8;
+
+const _: () = assert!(TILE / STRIP <= STRIPS_OF_A_BLOCK * STRIPS_OF_A_BLOCK, "no more blocks than a block has strips");
 
 /// Several sums that run side by side.
 pub(super) struct Running<V, const N: usize> {

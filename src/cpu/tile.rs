@@ -25,12 +25,6 @@ use crate::row_stats::{RowFlags, RowStats, Temperature};
 /// Elements of a tile: enough that what a tile costs beside its elements does not count.
 pub(super) const TILE: usize = 4096;
 
-/// See [`running`](super::running).
-pub(super) const STRIPS_OF_A_BLOCK: usize = 8;
-
-/// Bytes between what was kept where a loop is, and what it asks for: a second-level cache holds it.
-pub(super) const KEPT_AHEAD: usize = 2048;
-
 /// Consecutive elements of a row.
 pub(super) type Strip = [f32; STRIP];
 
@@ -44,8 +38,9 @@ pub(super) struct Pair<'a> {
 impl<'a> Pair<'a> {
     /// The logits relative to the largest of a sample.
     #[inline(always)]
-    pub(super) fn sampled<S: Simd>(simd: S, [student, teacher]: [Logits<'a>; 2]) -> Self {
-        Self { student: Relative::sampled(simd, student), teacher: Relative::sampled(simd, teacher) }
+    pub(super) fn sampled<S: Simd>(simd: S, recipe: Recipe, [student, teacher]: [Logits<'a>; 2]) -> Self {
+        let student = Relative::sampled(simd, student);
+        Self { student, teacher: if recipe.has_soft() { Relative::sampled(simd, teacher) } else { student } }
     }
 
     /// One strip of each.
@@ -145,11 +140,14 @@ impl Task for Carefully<'_, '_, '_> {
     fn run<S: Simd>(self, simd: S) -> Summary {
         let Self { recipe, temperature, pair, buffers: [student_buffer, teacher_buffer], work } = self;
         let student = simd.run(Clean { tile: pair.student, buffer: student_buffer });
-        let teacher = simd.run(Clean { tile: pair.teacher, buffer: teacher_buffer });
+        let teacher = match recipe.has_soft() {
+            true => simd.run(Clean { tile: pair.teacher, buffer: teacher_buffer }),
+            false => student,
+        };
         let pair = Pair { student: student.tile, teacher: teacher.tile };
         let sums = simd.run(Low { recipe, temperature, pair: &pair, work });
         let mut summary = compared(simd, recipe, temperature, &pair, work, sums, Summary::new(recipe, &pair, sums));
-        let infinite_soft = recipe.has_soft() && student.is_masked_beside(&teacher);
+        let infinite_soft = student.is_masked_beside(&teacher);
         summary.stats.flags = RowFlags::NONFINITE
             .when(student.nonfinite || teacher.nonfinite)
             .or(RowFlags::INFINITE_SOFT.when(infinite_soft));

@@ -65,7 +65,7 @@ fn begin<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits: Vec
     let mut summaries = Vec::with_capacity(visits.len());
     for Visit { logits, kept, previous } in visits {
         let kept = Kept::new(recipe, kept.unwrap_or_else(|| room.resize(TILE / STRIP * recipe.kept())));
-        let pair = Pair::sampled(simd, logits);
+        let pair = Pair::sampled(simd, recipe, logits);
         let stream = match previous {
             Some(gradient) => gradient.begin(simd, recipe, &kept).or_write(simd, recipe, &kept),
             None => None,

@@ -241,6 +241,16 @@ fn nan_of_any_bits_is_found() {
     }
 }
 
+/// A logit whose products with probabilities are finite, and with sums of exponentials are not.
+#[test]
+fn a_logit_near_the_largest_number() {
+    for implementation in of_the_cpu() {
+        let case = Case::row(loss(1.0, 0.0), &[3e38, 0.0, 0.0], &[0.0; 3], 1);
+        let value = check(&implementation, &case).value;
+        assert!(value.loss.is_finite(), "{}: {}", implementation.name, value.loss);
+    }
+}
+
 /// What takes the CPU path's own ways with a tile; on an executed GPU it would take minutes.
 fn of_the_cpu() -> Vec<Implementation> {
     all().into_iter().filter(|implementation| implementation.name.starts_with("cpu")).collect()

@@ -185,7 +185,7 @@ impl Task for Whole<'_> {
     fn run<S: Simd>(self, simd: S) -> Done {
         let Self { recipe, temperature, .. } = self;
         let [student, teacher] = [self.student, self.teacher].map(Logits::F32);
-        let pair = &Pair::sampled(simd, [student, if recipe.has_soft() { teacher } else { student }]);
+        let pair = &Pair::sampled(simd, recipe, [student, teacher]);
         let mut memory = vec![[f32::NAN; STRIP]; pair.student.strips() * recipe.kept()];
         let mut work = Work { kept: Kept::new(recipe, &mut memory), stream: None };
         let summary = summarise(simd, recipe, temperature, pair, &mut work);
