@@ -16,6 +16,7 @@
 //! subtraction would cost digits, and where the distributions nearly agree, [`Agreement`](super::agreement::Agreement) compares
 //! them again, normalised.
 
+use super::exponentials::together;
 use super::kept::KEPT_AHEAD;
 use super::recipe::Recipe;
 use super::relative::LOGITS_AHEAD;
@@ -70,7 +71,9 @@ pub(super) fn pairs<S: Simd, const LOW: bool>(
     };
     let mut rooms = [[0.0; STRIP]; 2];
     for index in 0..pair.student.strips() {
-        let [mut students, mut hards, mut teachers, mut gains, mut shifts] = [zero; 5];
+        // Student and teacher in the same order: the sums of identical rows must be the same.
+        let [mut students, mut hards, mut teachers] = [[zero; N]; 3];
+        let [mut gains, mut shifts] = [zero; 2];
         if let Some(lines) = &mut lines {
             lines.write_strip(simd, recipe, kept, index);
         }
@@ -111,16 +114,16 @@ pub(super) fn pairs<S: Simd, const LOW: bool>(
                 let (r, w, y) = (r[side], w[side], y[side]);
                 r.store_lanes(&mut kept_student[side]);
                 w.store_lanes(&mut kept_teacher[side]);
-                students = students + r;
-                teachers = teachers + w;
-                hards = match recipe {
-                    Recipe::Square => r.mul_add(r, hards),
-                    Recipe::FourthPower => (r * r).mul_add(r * r, hards),
+                students[side] = students[side] + r;
+                teachers[side] = teachers[side] + w;
+                hards[side] = match recipe {
+                    Recipe::Square => r.mul_add(r, hards[side]),
+                    Recipe::FourthPower => (r * r).mul_add(r * r, hards[side]),
                     Recipe::OwnExponential => {
                         hard[side].store_lanes(&mut S::vectors_mut(&mut kept.hard[index])[group * N + side]);
-                        hards + hard[side]
+                        hards[side] + hard[side]
                     }
-                    _ => hards,
+                    _ => hards[side],
                 };
                 let square = y * y;
                 widest = square.max_or_second(widest);
@@ -129,7 +132,7 @@ pub(super) fn pairs<S: Simd, const LOW: bool>(
                 shifts = w.mul_add(y, shifts);
             }
         }
-        running.add(index, [students, hards, teachers, gains, shifts]);
+        running.add(index, [together(students), together(hards), together(teachers), gains, shifts]);
     }
     if let Some(lines) = lines {
         lines.finish(simd);

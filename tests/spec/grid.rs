@@ -241,6 +241,19 @@ fn nan_of_any_bits_is_found() {
     }
 }
 
+/// One logit far above a whole tile of equal ones, each row a little further: whichever sum of equals is just below half of the last
+/// digit of the large one, some row has it, and adding many such would lose them all.
+#[test]
+fn many_small_addends_behind_a_large_one() {
+    let depths = (150..230).map(|tenths| tenths as f32 / 10.0);
+    let student: Vec<Vec<f32>> = depths.map(|depth| [vec![0.0], vec![-depth; 4095]].concat()).collect();
+    let labels = vec![0; student.len()];
+    for (temperature, alpha) in [(1.0, 1.0), (1.0, 0.5), (2.0, 0.5), (3.7, 0.5)] {
+        let case = Case::new(loss(temperature, alpha), &student, &student, &labels);
+        of_the_cpu().iter().for_each(|implementation| drop(check(implementation, &case)));
+    }
+}
+
 /// A logit whose products with probabilities are finite, and with sums of exponentials are not.
 #[test]
 fn a_logit_near_the_largest_number() {
