@@ -17,7 +17,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use half::bf16;
 use kdloss::cpu::bracket::{Spread, bracketed, spread};
 use kdloss::cpu::{Instructions, Options, floor};
-use kdloss::{Batch, DType, DistillationLoss, Logits, LogitsMut, Matrix, MatrixMut};
+use kdloss::{Batch, DType, DistillationLoss, Elements, ElementsMut, Matrix, MatrixMut};
 use rayon::prelude::*;
 
 const SHAPES: [(usize, usize); 2] = [(128, 151_936), (256, 32_000)];
@@ -44,14 +44,14 @@ impl Buffer {
         }
     }
 
-    fn get(&self) -> Logits<'_> {
+    fn get(&self) -> Elements<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::Bf16(values) => values.into(),
         }
     }
 
-    fn get_mut(&mut self) -> LogitsMut<'_> {
+    fn get_mut(&mut self) -> ElementsMut<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::Bf16(values) => values.into(),

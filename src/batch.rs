@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use crate::elements::{Elements, ElementsMut, Labels};
 use crate::error::{Error, Result};
-use crate::logits::{Labels, Logits, LogitsMut};
 use crate::loss::{DistillationLoss, IgnoredRows};
 
 /// A borrowed matrix of logits: `rows` rows of `cols` elements, whose starts lie `row_stride` elements apart.
@@ -21,7 +21,7 @@ use crate::loss::{DistillationLoss, IgnoredRows};
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a> {
     /// The elements.
-    pub data: Logits<'a>,
+    pub data: Elements<'a>,
     /// Number of rows.
     pub rows: usize,
     /// Elements of a row.
@@ -42,7 +42,7 @@ pub struct Matrix<'a> {
 #[derive(Debug)]
 pub struct MatrixMut<'a> {
     /// The elements.
-    pub data: LogitsMut<'a>,
+    pub data: ElementsMut<'a>,
     /// Number of rows.
     pub rows: usize,
     /// Elements of a row.
@@ -55,7 +55,7 @@ impl<'a> Matrix<'a> {
     /// A matrix whose rows follow one another. The shape is checked when a loss is computed, where the error can say
     /// which matrix it is.
     #[must_use]
-    pub fn new(data: impl Into<Logits<'a>>, rows: usize, cols: usize) -> Self {
+    pub fn new(data: impl Into<Elements<'a>>, rows: usize, cols: usize) -> Self {
         Self { data: data.into(), rows, cols, row_stride: cols }
     }
 
@@ -67,7 +67,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The first `vocab` elements of `row`; shape and vocabulary have been checked.
-    pub(crate) fn row(&self, row: usize, vocab: usize) -> Logits<'a> {
+    pub(crate) fn row(&self, row: usize, vocab: usize) -> Elements<'a> {
         let start = row * self.row_stride;
         self.data.slice(start, start + vocab)
     }
@@ -76,7 +76,7 @@ impl<'a> Matrix<'a> {
 impl<'a> MatrixMut<'a> {
     /// A matrix whose rows follow one another. The shape is checked when a loss is computed.
     #[must_use]
-    pub fn new(data: impl Into<LogitsMut<'a>>, rows: usize, cols: usize) -> Self {
+    pub fn new(data: impl Into<ElementsMut<'a>>, rows: usize, cols: usize) -> Self {
         Self { data: data.into(), rows, cols, row_stride: cols }
     }
 
@@ -88,7 +88,7 @@ impl<'a> MatrixMut<'a> {
     }
 
     /// Its rows, each of `cols` elements; the shape has been checked.
-    pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = LogitsMut<'_>> {
+    pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = ElementsMut<'_>> {
         let (rows, cols, row_stride) = (self.rows, self.cols, self.row_stride);
         let mut rest = Some(self.data.reborrow());
         (0..rows).filter_map(move |row| {

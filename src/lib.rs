@@ -72,8 +72,8 @@ pub mod candle;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod elements;
 mod error;
-mod logits;
 mod loss;
 mod math;
 pub mod reference;
@@ -83,7 +83,7 @@ mod value;
 pub mod wgpu;
 
 pub use batch::{Batch, Matrix, MatrixMut, StudentView};
+pub use elements::{DType, Elements, ElementsMut, Labels};
 pub use error::{Error, Result};
-pub use logits::{DType, Labels, Logits, LogitsMut};
 pub use loss::{DistillationLoss, Divergence, IgnoredRows, Reduction};
 pub use value::{LossValue, RowLoss};

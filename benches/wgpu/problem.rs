@@ -10,7 +10,7 @@ pub const TEMPERATURE: f64 = 2.0;
 pub const ALPHA: f64 = 0.5;
 
 /// Logits in one of the storage types.
-pub enum Elements {
+pub enum OwnedElements {
     F32(Vec<f32>),
     F16(Vec<f16>),
     Bf16(Vec<bf16>),
@@ -26,16 +26,16 @@ pub struct Problem<'k> {
     pub teacher: wgpu::Buffer,
     pub gradient: wgpu::Buffer,
     pub labels: wgpu::Buffer,
-    host_student: Elements,
-    host_teacher: Elements,
-    host_gradient: Elements,
+    host_student: OwnedElements,
+    host_teacher: OwnedElements,
+    host_gradient: OwnedElements,
     host_labels: Vec<i64>,
 }
 
 impl<'k> Problem<'k> {
     pub fn new(kernels: &'k Kernels, rows: usize, vocab: usize, dtype: DType) -> Self {
         let elements = rows * vocab.next_multiple_of(4);
-        let [student, teacher] = [1, 2].map(|seed| Elements::new(dtype, &logits(seed, elements)));
+        let [student, teacher] = [1, 2].map(|seed| OwnedElements::new(dtype, &logits(seed, elements)));
         let labels: Vec<i64> = (0..rows as i64).collect();
         let upload = |contents: &[u8]| {
             let usage = wgpu::BufferUsages::STORAGE;
@@ -49,7 +49,7 @@ impl<'k> Problem<'k> {
             teacher: upload(teacher.bytes()),
             gradient: upload(student.bytes()),
             labels: upload(bytemuck::cast_slice(&labels)),
-            host_gradient: Elements::new(dtype, &vec![0.0; elements]),
+            host_gradient: OwnedElements::new(dtype, &vec![0.0; elements]),
             host_student: student,
             host_teacher: teacher,
             host_labels: labels,
@@ -57,7 +57,7 @@ impl<'k> Problem<'k> {
         }
     }
 
-    /// Elements between the starts of two rows: a multiple of four, so that every row is accessed in vectors.
+    /// OwnedElements between the starts of two rows: a multiple of four, so that every row is accessed in vectors.
     pub fn stride(&self) -> usize {
         self.vocab.next_multiple_of(4)
     }
@@ -98,7 +98,7 @@ impl<'k> Problem<'k> {
     }
 }
 
-impl Elements {
+impl OwnedElements {
     fn new(dtype: DType, values: &[f32]) -> Self {
         let values = values.iter().copied();
         match dtype {
@@ -116,7 +116,7 @@ impl Elements {
         }
     }
 
-    fn logits(&self) -> kdloss::Logits<'_> {
+    fn logits(&self) -> kdloss::Elements<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::F16(values) => values.into(),
@@ -124,7 +124,7 @@ impl Elements {
         }
     }
 
-    fn logits_mut(&mut self) -> kdloss::LogitsMut<'_> {
+    fn logits_mut(&mut self) -> kdloss::ElementsMut<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::F16(values) => values.into(),

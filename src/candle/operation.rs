@@ -10,7 +10,7 @@ use half::bf16;
 use super::rows::matrix;
 use crate::batch::{Batch, MatrixMut};
 use crate::cpu;
-use crate::logits::{Logits, LogitsMut};
+use crate::elements::{Elements, ElementsMut};
 use crate::loss::{DistillationLoss, Reduction};
 use crate::value::LossValue;
 
@@ -39,7 +39,7 @@ impl DistillationOp {
             return cpu::forward(&self.loss, batch).map_err(Error::wrap);
         }
         let (value, gradient) = match batch.student.data {
-            Logits::Bf16(_) => forward_backward::<bf16>(&self.loss, batch, shape)?,
+            Elements::Bf16(_) => forward_backward::<bf16>(&self.loss, batch, shape)?,
             // An f16 student's as well: its gradient may be too small for f16 until a loss scale arrives.
             _ => forward_backward::<f32>(&self.loss, batch, shape)?,
         };
@@ -96,7 +96,7 @@ fn forward_backward<T: WithDType>(
     shape: &Shape,
 ) -> Result<(LossValue, Tensor)>
 where
-    for<'a> LogitsMut<'a>: From<&'a mut Vec<T>>,
+    for<'a> ElementsMut<'a>: From<&'a mut Vec<T>>,
 {
     let mut gradient = vec![T::zero(); shape.elem_count()];
     let matrix = &mut MatrixMut::new(&mut gradient, batch.rows(), batch.student.cols);

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, Error, Layout, Result};
 
 use crate::batch::Matrix;
-use crate::logits::Logits;
+use crate::elements::Elements;
 
 /// The distance between consecutive rows, if there is one: if columns are neighbours, every leading dimension carries on
 /// where the one after it ends, and rows do not overlap.
@@ -38,7 +38,7 @@ pub(super) fn matrix<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Mat
 }
 
 /// The elements from `start` on. An empty tensor may start behind the end of its storage.
-fn elements(storage: &CpuStorage, start: usize) -> Result<Logits<'_>> {
+fn elements(storage: &CpuStorage, start: usize) -> Result<Elements<'_>> {
     match storage {
         CpuStorage::F32(elements) => Ok(elements.get(start..).unwrap_or_default().into()),
         CpuStorage::F16(elements) => Ok(elements.get(start..).unwrap_or_default().into()),

@@ -8,8 +8,8 @@ use super::recipe::Recipe;
 use super::relative::Relative;
 use super::simd::{Simd, Task};
 use super::tile::Work;
+use crate::elements::Elements;
 use crate::error::Result;
-use crate::logits::Logits;
 
 /// As many as a first-level cache holds with room to spare.
 pub const ELEMENTS: usize = 1024;
@@ -41,7 +41,7 @@ impl Task for Alone<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
-        let tile = Relative::to_largest(simd, Logits::F32(self.logits));
+        let tile = Relative::to_largest(simd, Elements::F32(self.logits));
         let kept = Kept::new(Recipe::Hard, self.kept.as_chunks_mut().0);
         let mut work = Work { kept, stream: None };
         super::exponentials::exponentials::<S, false>(simd, &tile, self.scale, &mut work).hard

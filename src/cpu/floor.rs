@@ -9,8 +9,8 @@ use super::aligned::CACHE_LINE;
 use super::instructions::{Detected, Instructions, unavailable};
 use super::simd::{STRIP, Simd, Store, Task, Vector};
 use super::tile::Strip;
+use crate::elements::{Elements, ElementsMut};
 use crate::error::Result;
-use crate::logits::{Logits, LogitsMut};
 
 /// Strips that a thread takes at a time: 256 KiB of each matrix.
 const STRIPS: usize = (256 << 10) / (4 * STRIP);
@@ -20,7 +20,7 @@ const STRIPS: usize = (256 << 10) / (4 * STRIP);
 /// # Errors
 ///
 /// As [`instructions`](super::instructions).
-pub fn read(instructions: Instructions, student: Logits<'_>, teacher: Logits<'_>) -> Result<f32> {
+pub fn read(instructions: Instructions, student: Elements<'_>, teacher: Elements<'_>) -> Result<f32> {
     let detected = Detected::new(instructions).ok_or_else(|| unavailable(instructions.name()))?;
     let [student, teacher] = [student, teacher].map(strips);
     let parts = student.par_chunks(STRIPS).zip(teacher.par_chunks(STRIPS));
@@ -34,9 +34,9 @@ pub fn read(instructions: Instructions, student: Logits<'_>, teacher: Logits<'_>
 /// As [`read`].
 pub fn read_and_write(
     instructions: Instructions,
-    student: Logits<'_>,
-    teacher: Logits<'_>,
-    gradient: LogitsMut<'_>,
+    student: Elements<'_>,
+    teacher: Elements<'_>,
+    gradient: ElementsMut<'_>,
 ) -> Result<()> {
     let detected = Detected::new(instructions).ok_or_else(|| unavailable(instructions.name()))?;
     let [student, teacher] = [student, teacher].map(strips);
@@ -90,24 +90,24 @@ impl Task for ReadAndWrite<'_> {
 }
 
 /// The memory of logits as strips of `f32`, whatever numbers that makes.
-fn strips(logits: Logits<'_>) -> &[Strip] {
+fn strips(logits: Elements<'_>) -> &[Strip] {
     let words: &[f32] = match logits {
-        Logits::F32(slice) => slice,
+        Elements::F32(slice) => slice,
         // SAFETY: every pattern of bits is a value of `f32`, and `align_to` sees to the alignment.
-        Logits::F16(slice) => unsafe { slice.align_to().1 },
+        Elements::F16(slice) => unsafe { slice.align_to().1 },
         // SAFETY: as above.
-        Logits::Bf16(slice) => unsafe { slice.align_to().1 },
+        Elements::Bf16(slice) => unsafe { slice.align_to().1 },
     };
     words.as_chunks().0
 }
 
-fn strips_mut(logits: LogitsMut<'_>) -> &mut [Strip] {
+fn strips_mut(logits: ElementsMut<'_>) -> &mut [Strip] {
     let words: &mut [f32] = match logits {
-        LogitsMut::F32(slice) => slice,
+        ElementsMut::F32(slice) => slice,
         // SAFETY: every pattern of bits is a value of either type, and `align_to_mut` sees to the alignment.
-        LogitsMut::F16(slice) => unsafe { slice.align_to_mut().1 },
+        ElementsMut::F16(slice) => unsafe { slice.align_to_mut().1 },
         // SAFETY: as above.
-        LogitsMut::Bf16(slice) => unsafe { slice.align_to_mut().1 },
+        ElementsMut::Bf16(slice) => unsafe { slice.align_to_mut().1 },
     };
     // From a cache line on, so that each is written at once.
     let start = words.as_ptr().align_offset(CACHE_LINE).min(words.len());

@@ -9,12 +9,12 @@ use super::recipe::Recipe;
 use super::simd::{STRIP, Simd, Store, Task, Vector};
 use super::stream::Stream;
 use super::tile::Strip;
-use crate::logits::LogitsMut;
+use crate::elements::ElementsMut;
 
 /// Where the gradient of a tile goes, and what makes it of the kept numbers.
 #[derive(Debug)]
 pub(super) struct Gradient<'a> {
-    pub(super) destination: LogitsMut<'a>,
+    pub(super) destination: ElementsMut<'a>,
     pub(super) factors: Factors,
     /// The label's place in the tile, and what is subtracted there.
     pub(super) label: Option<(usize, f32)>,
@@ -94,18 +94,18 @@ impl Task for WriteFew<'_, '_, '_> {
         }
         let within = range.start - start..range.end - start;
         match destination {
-            LogitsMut::F32(to) => store_few(simd, &values, within, &mut to[range]),
-            LogitsMut::F16(to) => store_few(simd, &values, within, &mut to[range]),
-            LogitsMut::Bf16(to) => store_few(simd, &values, within, &mut to[range]),
+            ElementsMut::F32(to) => store_few(simd, &values, within, &mut to[range]),
+            ElementsMut::F16(to) => store_few(simd, &values, within, &mut to[range]),
+            ElementsMut::Bf16(to) => store_few(simd, &values, within, &mut to[range]),
         }
     }
 }
 
-fn elements_to_cache_line(destination: &LogitsMut<'_>) -> usize {
+fn elements_to_cache_line(destination: &ElementsMut<'_>) -> usize {
     match destination {
-        LogitsMut::F32(to) => to.as_ptr().align_offset(CACHE_LINE),
-        LogitsMut::F16(to) => to.as_ptr().align_offset(CACHE_LINE),
-        LogitsMut::Bf16(to) => to.as_ptr().align_offset(CACHE_LINE),
+        ElementsMut::F32(to) => to.as_ptr().align_offset(CACHE_LINE),
+        ElementsMut::F16(to) => to.as_ptr().align_offset(CACHE_LINE),
+        ElementsMut::Bf16(to) => to.as_ptr().align_offset(CACHE_LINE),
     }
 }
 

@@ -102,8 +102,8 @@ pub use instructions::{Instructions, instructions};
 pub use options::{GradientStores, Options};
 
 use crate::batch::{Batch, Checked, Matrix, MatrixMut, StudentView};
+use crate::elements::ElementsMut;
 use crate::error::Result;
-use crate::logits::LogitsMut;
 use crate::loss::DistillationLoss;
 use crate::row_stats::Temperature;
 use crate::value::{Denominators, LossValue};
@@ -288,7 +288,7 @@ fn evaluate<'a, Student: Sync>(
     settings: &Settings,
     batch: &Batch<'a, Student>,
     checked: &Checked,
-    columns: impl Iterator<Item = (Columns<'a>, Option<LogitsMut<'a>>)>,
+    columns: impl Iterator<Item = (Columns<'a>, Option<ElementsMut<'a>>)>,
 ) -> LossValue {
     let loss = &settings.loss;
     let teacher = batch.teacher.filter(|_| loss.has_soft_term());

@@ -10,7 +10,7 @@ use super::aligned::{CACHE_LINE, Strips};
 use super::element::Element;
 use super::simd::{STRIP, Simd, Store, Task, Vector};
 use super::tile::{Strip, TILE};
-use crate::logits::Logits;
+use crate::elements::Elements;
 use crate::row_stats::MASKED;
 
 /// Strips of a sample, the first of a tile: no more than the loop over the tile before has asked for.
@@ -26,7 +26,7 @@ pub(super) struct TileBuffer(Strips);
 /// One tile of one matrix.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Relative<'a> {
-    logits: Logits<'a>,
+    logits: Elements<'a>,
     /// What exponentials are relative to.
     pub(super) reference: f32,
 }
@@ -34,14 +34,14 @@ pub(super) struct Relative<'a> {
 impl<'a> Relative<'a> {
     /// At most [`TILE`] logits, at least one, relative to the largest of some that are no NaN; -∞ where there are none.
     #[inline(always)]
-    pub(super) fn sampled<S: Simd>(simd: S, logits: Logits<'a>) -> Self {
+    pub(super) fn sampled<S: Simd>(simd: S, logits: Elements<'a>) -> Self {
         let tile = Self { logits, reference: f32::NEG_INFINITY };
         tile.to_largest_of(simd, tile.strips().min(SAMPLED))
     }
 
     /// Logits relative to the largest of all.
     #[inline(always)]
-    pub(super) fn to_largest<S: Simd>(simd: S, logits: Logits<'a>) -> Self {
+    pub(super) fn to_largest<S: Simd>(simd: S, logits: Elements<'a>) -> Self {
         let tile = Self { logits, reference: f32::NEG_INFINITY };
         tile.to_largest_of(simd, tile.strips())
     }
@@ -80,12 +80,12 @@ impl<'a> Relative<'a> {
     #[inline(always)]
     pub(super) fn strip<'s, S: Simd>(&'s self, simd: S, index: usize, room: &'s mut Strip) -> &'s Strip {
         match self.logits {
-            Logits::F32(slice) => match slice.as_chunks().0.get(index) {
+            Elements::F32(slice) => match slice.as_chunks().0.get(index) {
                 Some(strip) => return strip,
                 None => padded(slice, room),
             },
-            Logits::F16(slice) => widened(simd, slice, index, room),
-            Logits::Bf16(slice) => widened(simd, slice, index, room),
+            Elements::F16(slice) => widened(simd, slice, index, room),
+            Elements::Bf16(slice) => widened(simd, slice, index, room),
         }
         room
     }
@@ -149,7 +149,7 @@ impl<'b> Task for Clean<'b> {
             }
         }
         let logits = strips.as_flattened();
-        Cleaned { tile: Relative::to_largest(simd, Logits::F32(logits)), logits, nonfinite }
+        Cleaned { tile: Relative::to_largest(simd, Elements::F32(logits)), logits, nonfinite }
     }
 }
 

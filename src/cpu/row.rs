@@ -15,7 +15,7 @@ use super::simd::{STRIP, Store};
 use super::tile::{Strip, Summary, TILE};
 use super::visit::{Begin, Visit, Write};
 use crate::batch::RowRole;
-use crate::logits::{Logits, LogitsMut};
+use crate::elements::{Elements, ElementsMut};
 use crate::loss::DistillationLoss;
 use crate::row_stats::Temperature;
 use crate::value::{Denominators, RowLoss};
@@ -37,9 +37,9 @@ pub(super) struct Settings {
 #[derive(Debug)]
 pub(super) enum Columns<'a> {
     /// The gradient goes to a buffer of its own, or nowhere.
-    Apart { student: Logits<'a>, gradient: Option<LogitsMut<'a>> },
+    Apart { student: Elements<'a>, gradient: Option<ElementsMut<'a>> },
     /// The gradient overwrites the student's logits.
-    InPlace(LogitsMut<'a>),
+    InPlace(ElementsMut<'a>),
 }
 
 /// One row of a batch.
@@ -48,9 +48,9 @@ pub(super) struct Row<'a> {
     /// The columns that are classes.
     pub(super) columns: Columns<'a>,
     /// The teacher's logits of those columns, where it is read.
-    pub(super) teacher: Option<Logits<'a>>,
+    pub(super) teacher: Option<Elements<'a>>,
     /// Columns of the gradient that are not classes.
-    pub(super) padding: Option<LogitsMut<'a>>,
+    pub(super) padding: Option<ElementsMut<'a>>,
     pub(super) role: RowRole,
     /// Factor of this row's gradient.
     pub(super) grad_scale: f64,
@@ -66,7 +66,7 @@ pub(super) struct RowOutcome {
 /// A row whose gradient is still to be written, from what is kept of it.
 #[derive(Debug)]
 struct Waiting<'a> {
-    gradient: LogitsMut<'a>,
+    gradient: ElementsMut<'a>,
     recipe: Recipe,
     /// One for each tile.
     factors: Vec<Factors>,
@@ -211,14 +211,14 @@ impl<'a> Columns<'a> {
         }
     }
 
-    pub(super) fn student(&self) -> Logits<'_> {
+    pub(super) fn student(&self) -> Elements<'_> {
         match self {
             Self::Apart { student, .. } => *student,
             Self::InPlace(logits) => logits.as_logits(),
         }
     }
 
-    fn into_gradient(self) -> Option<LogitsMut<'a>> {
+    fn into_gradient(self) -> Option<ElementsMut<'a>> {
         match self {
             Self::Apart { gradient, .. } => gradient,
             Self::InPlace(logits) => Some(logits),

@@ -9,12 +9,12 @@ use super::gradient::{Factors, Source};
 use super::kept::Kept;
 use super::recipe::Recipe;
 use super::simd::{STRIP, Simd, Store, Vector};
-use crate::logits::LogitsMut;
+use crate::elements::ElementsMut;
 
 /// The whole strips of a tile's gradient, still to be written.
 pub(super) struct Stream<'a> {
     /// From a cache line on, if that matters.
-    pub(super) to: LogitsMut<'a>,
+    pub(super) to: ElementsMut<'a>,
     /// Elements of the tile before.
     pub(super) head: usize,
     pub(super) factors: Factors,
@@ -38,7 +38,7 @@ impl<'a> Stream<'a> {
     #[inline(always)]
     pub(super) fn or_write<S: Simd>(self, simd: S, recipe: Recipe, kept: &Kept<'_>) -> Option<Self> {
         match self.to {
-            LogitsMut::F32(_) => Some(self),
+            ElementsMut::F32(_) => Some(self),
             _ => {
                 self.write(simd, recipe, kept);
                 None
@@ -51,9 +51,9 @@ impl<'a> Stream<'a> {
     pub(super) fn write<S: Simd>(mut self, simd: S, recipe: Recipe, kept: &Kept<'_>) {
         let Self { head, factors, store, .. } = self;
         match &mut self.to {
-            LogitsMut::F32(to) => Lines::new(simd, to, head, factors, store).write(simd, recipe, kept),
-            LogitsMut::F16(to) => Lines::new(simd, to, head, factors, store).write(simd, recipe, kept),
-            LogitsMut::Bf16(to) => Lines::new(simd, to, head, factors, store).write(simd, recipe, kept),
+            ElementsMut::F32(to) => Lines::new(simd, to, head, factors, store).write(simd, recipe, kept),
+            ElementsMut::F16(to) => Lines::new(simd, to, head, factors, store).write(simd, recipe, kept),
+            ElementsMut::Bf16(to) => Lines::new(simd, to, head, factors, store).write(simd, recipe, kept),
         }
         self.write_label();
     }
@@ -62,7 +62,7 @@ impl<'a> Stream<'a> {
     #[inline(always)]
     pub(super) fn lines<S: Simd>(&mut self, simd: S) -> Option<Lines<'_, S, f32>> {
         match &mut self.to {
-            LogitsMut::F32(to) => Some(Lines::new(simd, to, self.head, self.factors, self.store)),
+            ElementsMut::F32(to) => Some(Lines::new(simd, to, self.head, self.factors, self.store)),
             _ => None,
         }
     }

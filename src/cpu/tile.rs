@@ -18,7 +18,7 @@ use super::recipe::Recipe;
 use super::relative::{Clean, Relative, TileBuffer};
 use super::simd::{STRIP, Simd, Task};
 use super::stream::Stream;
-use crate::logits::Logits;
+use crate::elements::Elements;
 use crate::math::LOG2_E;
 use crate::row_stats::{RowFlags, RowStats, Temperature};
 
@@ -38,7 +38,7 @@ pub(super) struct Pair<'a> {
 impl<'a> Pair<'a> {
     /// The logits relative to the largest of a sample.
     #[inline(always)]
-    pub(super) fn sampled<S: Simd>(simd: S, recipe: Recipe, [student, teacher]: [Logits<'a>; 2]) -> Self {
+    pub(super) fn sampled<S: Simd>(simd: S, recipe: Recipe, [student, teacher]: [Elements<'a>; 2]) -> Self {
         let student = Relative::sampled(simd, student);
         Self { student, teacher: if recipe.has_soft() { Relative::sampled(simd, teacher) } else { student } }
     }

@@ -7,13 +7,13 @@ use super::recipe::{Recipe, by_recipe};
 use super::relative::TileBuffer;
 use super::simd::{STRIP, Simd, Task};
 use super::tile::{Carefully, Pair, Strip, Summary, TILE, Work, summarise};
-use crate::logits::Logits;
+use crate::elements::Elements;
 use crate::row_stats::Temperature;
 
 /// A tile to begin.
 pub(super) struct Visit<'v> {
     /// Student and teacher; the student twice, where no teacher is read.
-    pub(super) logits: [Logits<'v>; 2],
+    pub(super) logits: [Elements<'v>; 2],
     /// Where what is kept stays; `None` if nobody asks for it again.
     pub(super) kept: Option<&'v mut [Strip]>,
     /// What is to be written first, of what was kept there.

@@ -6,12 +6,12 @@ use cudarc::driver::{
 use half::{bf16, f16};
 
 use super::raw;
+use crate::elements::DType;
 use crate::error::{Error, Result};
-use crate::logits::DType;
 
 /// Logits in the memory of a GPU, borrowed: from `&CudaSlice<T>` or `CudaView<T>` with `T` one of `f32`, `f16`, `bf16`.
 #[derive(Debug)]
-pub enum Logits<'a> {
+pub enum Elements<'a> {
     /// 32-bit floats.
     F32(CudaView<'a, f32>),
     /// IEEE 754 half precision.
@@ -22,7 +22,7 @@ pub enum Logits<'a> {
 
 /// Logits or gradient entries in the memory of a GPU, to be written: from `&mut CudaSlice<T>` or `CudaViewMut<T>`.
 #[derive(Debug)]
-pub enum LogitsMut<'a> {
+pub enum ElementsMut<'a> {
     /// 32-bit floats.
     F32(CudaViewMut<'a, f32>),
     /// IEEE 754 half precision.
@@ -56,12 +56,12 @@ macro_rules! from_view_and_slice {
     };
 }
 
-from_view_and_slice!(Logits::F32, CudaView<'a, f32>, &'a CudaSlice<f32>, as_view);
-from_view_and_slice!(Logits::F16, CudaView<'a, f16>, &'a CudaSlice<f16>, as_view);
-from_view_and_slice!(Logits::Bf16, CudaView<'a, bf16>, &'a CudaSlice<bf16>, as_view);
-from_view_and_slice!(LogitsMut::F32, CudaViewMut<'a, f32>, &'a mut CudaSlice<f32>, as_view_mut);
-from_view_and_slice!(LogitsMut::F16, CudaViewMut<'a, f16>, &'a mut CudaSlice<f16>, as_view_mut);
-from_view_and_slice!(LogitsMut::Bf16, CudaViewMut<'a, bf16>, &'a mut CudaSlice<bf16>, as_view_mut);
+from_view_and_slice!(Elements::F32, CudaView<'a, f32>, &'a CudaSlice<f32>, as_view);
+from_view_and_slice!(Elements::F16, CudaView<'a, f16>, &'a CudaSlice<f16>, as_view);
+from_view_and_slice!(Elements::Bf16, CudaView<'a, bf16>, &'a CudaSlice<bf16>, as_view);
+from_view_and_slice!(ElementsMut::F32, CudaViewMut<'a, f32>, &'a mut CudaSlice<f32>, as_view_mut);
+from_view_and_slice!(ElementsMut::F16, CudaViewMut<'a, f16>, &'a mut CudaSlice<f16>, as_view_mut);
+from_view_and_slice!(ElementsMut::Bf16, CudaViewMut<'a, bf16>, &'a mut CudaSlice<bf16>, as_view_mut);
 from_view_and_slice!(Labels::I64, CudaView<'a, i64>, &'a CudaSlice<i64>, as_view);
 from_view_and_slice!(Labels::I32, CudaView<'a, i32>, &'a CudaSlice<i32>, as_view);
 
@@ -69,7 +69,7 @@ from_view_and_slice!(Labels::I32, CudaView<'a, i32>, &'a CudaSlice<i32>, as_view
 #[derive(Debug)]
 pub struct Matrix<'a> {
     /// The buffer, from the first row on.
-    pub data: Logits<'a>,
+    pub data: Elements<'a>,
     /// Number of rows.
     pub rows: usize,
     /// Elements of a row.
@@ -82,7 +82,7 @@ pub struct Matrix<'a> {
 #[derive(Debug)]
 pub struct MatrixMut<'a> {
     /// The buffer, from the first row on.
-    pub data: LogitsMut<'a>,
+    pub data: ElementsMut<'a>,
     /// Number of rows.
     pub rows: usize,
     /// Elements of a row.
@@ -93,7 +93,7 @@ pub struct MatrixMut<'a> {
 
 impl<'a> Matrix<'a> {
     /// A matrix whose rows follow one another. It is checked when a loss is computed.
-    pub fn new(data: impl Into<Logits<'a>>, rows: usize, cols: usize) -> Self {
+    pub fn new(data: impl Into<Elements<'a>>, rows: usize, cols: usize) -> Self {
         Self { data: data.into(), rows, cols, row_stride: cols }
     }
 
@@ -107,7 +107,7 @@ impl<'a> Matrix<'a> {
 
 impl<'a> MatrixMut<'a> {
     /// A matrix whose rows follow one another. It is checked when a loss is computed.
-    pub fn new(data: impl Into<LogitsMut<'a>>, rows: usize, cols: usize) -> Self {
+    pub fn new(data: impl Into<ElementsMut<'a>>, rows: usize, cols: usize) -> Self {
         Self { data: data.into(), rows, cols, row_stride: cols }
     }
 
@@ -199,9 +199,9 @@ impl<'s> Lender<'s> {
     pub(super) fn matrix(&mut self, name: &'static str, matrix: &'s Matrix<'_>) -> Result<raw::Matrix> {
         let Matrix { data, rows, cols, row_stride } = matrix;
         let (dtype, len, address) = match data {
-            Logits::F32(view) => (DType::F32, view.len(), self.read(name, view)?),
-            Logits::F16(view) => (DType::F16, view.len(), self.read(name, view)?),
-            Logits::Bf16(view) => (DType::Bf16, view.len(), self.read(name, view)?),
+            Elements::F32(view) => (DType::F32, view.len(), self.read(name, view)?),
+            Elements::F16(view) => (DType::F16, view.len(), self.read(name, view)?),
+            Elements::Bf16(view) => (DType::Bf16, view.len(), self.read(name, view)?),
         };
         Ok(raw::Matrix::new(address, len, dtype, *rows, *cols).with_row_stride(*row_stride))
     }
@@ -209,9 +209,9 @@ impl<'s> Lender<'s> {
     pub(super) fn matrix_mut(&mut self, name: &'static str, matrix: &'s mut MatrixMut<'_>) -> Result<raw::Matrix> {
         let MatrixMut { data, rows, cols, row_stride } = matrix;
         let (dtype, len, address) = match data {
-            LogitsMut::F32(view) => (DType::F32, view.len(), self.write(name, view)?),
-            LogitsMut::F16(view) => (DType::F16, view.len(), self.write(name, view)?),
-            LogitsMut::Bf16(view) => (DType::Bf16, view.len(), self.write(name, view)?),
+            ElementsMut::F32(view) => (DType::F32, view.len(), self.write(name, view)?),
+            ElementsMut::F16(view) => (DType::F16, view.len(), self.write(name, view)?),
+            ElementsMut::Bf16(view) => (DType::Bf16, view.len(), self.write(name, view)?),
         };
         Ok(raw::Matrix::new(address, len, dtype, *rows, *cols).with_row_stride(*row_stride))
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, ValidAsZeroBits};
 use half::{bf16, f16};
 
-use super::batch::{Batch, Labels, Logits, Matrix, MatrixMut};
+use super::batch::{Batch, Elements, Labels, Matrix, MatrixMut};
 use super::driver::refused;
 use super::{Kernels, Workspace};
 use crate::batch::{Batch as HostBatch, Matrix as HostMatrix, MatrixMut as HostMatrixMut, StudentView};
+use crate::elements::{self, DType};
 use crate::error::Result;
-use crate::logits::{self, DType};
 use crate::loss::DistillationLoss;
 use crate::value::LossValue;
 
@@ -112,7 +112,7 @@ impl Kernels {
                 self.forward_backward(stream, &mut workspace, loss, &on_gpu, &mut matrix)?;
                 let entries = stream.clone_dtoh(&entries).map_err(|error| refused("read the gradient", error))?;
                 for (row, entries) in gradient.rows_mut().zip(entries.chunks_exact(cols)) {
-                    if let logits::LogitsMut::$variant(row) = row {
+                    if let elements::ElementsMut::$variant(row) = row {
                         row.copy_from_slice(entries);
                     }
                 }
@@ -128,17 +128,17 @@ impl Kernels {
 }
 
 impl Uploaded {
-    fn new(stream: &Arc<CudaStream>, logits: logits::Logits<'_>) -> Result<Self> {
-        Ok(match logits {
-            logits::Logits::F32(slice) => Self::F32(upload(stream, slice)?),
-            logits::Logits::F16(slice) => Self::F16(upload(stream, slice)?),
-            logits::Logits::Bf16(slice) => Self::Bf16(upload(stream, slice)?),
+    fn new(stream: &Arc<CudaStream>, data: elements::Elements<'_>) -> Result<Self> {
+        Ok(match data {
+            elements::Elements::F32(slice) => Self::F32(upload(stream, slice)?),
+            elements::Elements::F16(slice) => Self::F16(upload(stream, slice)?),
+            elements::Elements::Bf16(slice) => Self::Bf16(upload(stream, slice)?),
         })
     }
 
     /// The matrix, laid out as it is on the host.
     fn matrix(&self, host: &HostMatrix<'_>) -> Matrix<'_> {
-        let data: Logits<'_> = match self {
+        let data: Elements<'_> = match self {
             Self::F32(slice) => slice.into(),
             Self::F16(slice) => slice.into(),
             Self::Bf16(slice) => slice.into(),
@@ -148,10 +148,10 @@ impl Uploaded {
 }
 
 impl UploadedLabels {
-    fn new(stream: &Arc<CudaStream>, labels: logits::Labels<'_>) -> Result<Self> {
+    fn new(stream: &Arc<CudaStream>, labels: elements::Labels<'_>) -> Result<Self> {
         Ok(match labels {
-            logits::Labels::I64(slice) => Self::I64(upload(stream, slice)?),
-            logits::Labels::I32(slice) => Self::I32(upload(stream, slice)?),
+            elements::Labels::I64(slice) => Self::I64(upload(stream, slice)?),
+            elements::Labels::I32(slice) => Self::I32(upload(stream, slice)?),
         })
     }
 

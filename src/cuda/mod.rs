@@ -39,7 +39,7 @@ mod results;
 pub mod specialisation;
 mod workspace;
 
-pub use batch::{Batch, Labels, Logits, LogitsMut, Matrix, MatrixMut};
+pub use batch::{Batch, Elements, ElementsMut, Labels, Matrix, MatrixMut};
 pub use cache::folder as cache_folder;
 pub use cudarc;
 pub use driver::{Device, context, devices, version as driver_version};

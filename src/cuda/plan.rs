@@ -6,7 +6,7 @@
 //! smallest that fits at all; else rows are read twice.
 
 use super::specialisation::{Residency, Specialisation, Terms};
-use crate::logits::DType;
+use crate::elements::DType;
 
 /// What a GPU offers, as the driver's attributes tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

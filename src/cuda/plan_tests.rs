@@ -1,5 +1,5 @@
 use super::*;
-use crate::logits::DType::{Bf16, F16, F32};
+use crate::elements::DType::{Bf16, F16, F32};
 
 /// GPUs by compute capability, with the limits that CUDA's programming guide gives them (table "Technical Specifications
 /// per Compute Capability") and the multiprocessors of A100, RTX 3090, RTX 4090, H100, B200 and RTX 5090.

@@ -10,8 +10,8 @@ use super::params::Params;
 use super::plan::Problem;
 use super::specialisation::Terms;
 use crate::batch::Shape;
+use crate::elements::DType;
 use crate::error::{Error, Result};
-use crate::logits::DType;
 use crate::loss::{DistillationLoss, IgnoredRows, Reduction};
 use crate::row_stats::Temperature;
 

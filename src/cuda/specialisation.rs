@@ -1,6 +1,6 @@
 //! The kernels' source, and what of it is chosen when it is compiled.
 
-use crate::logits::DType;
+use crate::elements::DType;
 use crate::loss::DistillationLoss;
 
 /// Where a pair of rows is between the two passes over it.

@@ -3,8 +3,8 @@
 use super::plan::Extent;
 use super::variant::{GradientStorage, Storage};
 use crate::batch::Shape;
+use crate::elements::DType;
 use crate::error::{Error, Result};
-use crate::logits::DType;
 use crate::loss::DistillationLoss;
 
 /// A matrix of logits, or of a gradient, in a buffer of a device: laid out as [`kdloss::Matrix`](crate::Matrix).

@@ -10,8 +10,8 @@ use super::device::{ask, buffer, filled_buffer};
 use super::results::{Pending, read_buffer};
 use super::{Kernels, encode};
 use crate::batch::{Checked as CheckedShapes, Matrix as HostMatrix, MatrixMut, StudentView};
+use crate::elements::{DType, Elements, ElementsMut, Labels as HostLabels};
 use crate::error::Result;
-use crate::logits::{DType, Labels as HostLabels, Logits, LogitsMut};
 use crate::loss::DistillationLoss;
 use crate::value::{Denominators, LossValue};
 
@@ -206,25 +206,25 @@ impl<'c> Call<'c> {
     }
 
     /// Writes one row of the gradient, which is at least as wide as the classes; its padding becomes 0.
-    fn write_gradient(&self, source: &[u8], mut row: LogitsMut<'_>) {
+    fn write_gradient(&self, source: &[u8], mut row: ElementsMut<'_>) {
         row.fill(0.0);
         let element = row.dtype().size();
         bytes_of_mut(&mut row)[..self.shapes.vocab * element].copy_from_slice(&source[..self.shapes.vocab * element]);
     }
 }
 
-fn bytes_of<'a>(logits: &Logits<'a>) -> &'a [u8] {
+fn bytes_of<'a>(logits: &Elements<'a>) -> &'a [u8] {
     match logits {
-        Logits::F32(slice) => bytemuck::cast_slice(slice),
-        Logits::F16(slice) => bytemuck::cast_slice(slice),
-        Logits::Bf16(slice) => bytemuck::cast_slice(slice),
+        Elements::F32(slice) => bytemuck::cast_slice(slice),
+        Elements::F16(slice) => bytemuck::cast_slice(slice),
+        Elements::Bf16(slice) => bytemuck::cast_slice(slice),
     }
 }
 
-fn bytes_of_mut<'a>(logits: &'a mut LogitsMut<'_>) -> &'a mut [u8] {
+fn bytes_of_mut<'a>(logits: &'a mut ElementsMut<'_>) -> &'a mut [u8] {
     match logits {
-        LogitsMut::F32(slice) => bytemuck::cast_slice_mut(slice),
-        LogitsMut::F16(slice) => bytemuck::cast_slice_mut(slice),
-        LogitsMut::Bf16(slice) => bytemuck::cast_slice_mut(slice),
+        ElementsMut::F32(slice) => bytemuck::cast_slice_mut(slice),
+        ElementsMut::F16(slice) => bytemuck::cast_slice_mut(slice),
+        ElementsMut::Bf16(slice) => bytemuck::cast_slice_mut(slice),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::logits::DType;
+use crate::elements::DType;
 use crate::loss::DistillationLoss;
 
 macro_rules! piece {

@@ -1,7 +1,7 @@
 //! One problem, owned: the loss, the matrices in their storage types and layouts, the labels.
 
 use half::{bf16, f16};
-use kdloss::{Batch, DType, DistillationLoss, Labels, Logits, LogitsMut, Matrix, MatrixMut};
+use kdloss::{Batch, DType, DistillationLoss, Elements, ElementsMut, Labels, Matrix, MatrixMut};
 
 /// Elements in one of the storage types.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +53,7 @@ impl Buffer {
         }
     }
 
-    fn logits(&self) -> Logits<'_> {
+    fn logits(&self) -> Elements<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::F16(values) => values.into(),
@@ -61,7 +61,7 @@ impl Buffer {
         }
     }
 
-    fn logits_mut(&mut self) -> LogitsMut<'_> {
+    fn logits_mut(&mut self) -> ElementsMut<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::F16(values) => values.into(),

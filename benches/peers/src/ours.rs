@@ -4,31 +4,31 @@ use std::time::Instant;
 
 use half::bf16;
 use kdloss::cpu::{self, floor};
-use kdloss::{Batch, DistillationLoss, Logits, LogitsMut, Matrix, MatrixMut};
+use kdloss::{Batch, DistillationLoss, Elements, ElementsMut, Matrix, MatrixMut};
 
 use crate::Result;
 use crate::shape::{ALPHA, Contestant, Shape, TEMPERATURE};
 
 /// Logits in one of the storage types.
-enum Elements {
+enum OwnedElements {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
 }
 
-impl Elements {
+impl OwnedElements {
     fn new(shape: Shape, seed: usize) -> Self {
         let values = shape.logits(seed);
         if shape.is_bf16 { Self::Bf16(values.into_iter().map(bf16::from_f32).collect()) } else { Self::F32(values) }
     }
 
-    fn logits(&self) -> Logits<'_> {
+    fn logits(&self) -> Elements<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::Bf16(values) => values.into(),
         }
     }
 
-    fn logits_mut(&mut self) -> LogitsMut<'_> {
+    fn logits_mut(&mut self) -> ElementsMut<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::Bf16(values) => values.into(),
@@ -39,14 +39,14 @@ impl Elements {
 /// Student, teacher, and room for the gradient.
 struct Matrices {
     shape: Shape,
-    student: Elements,
-    teacher: Elements,
-    gradient: Elements,
+    student: OwnedElements,
+    teacher: OwnedElements,
+    gradient: OwnedElements,
 }
 
 impl Matrices {
     fn new(shape: Shape) -> Self {
-        let [student, teacher, gradient] = [1, 2, 3].map(|seed| Elements::new(shape, seed));
+        let [student, teacher, gradient] = [1, 2, 3].map(|seed| OwnedElements::new(shape, seed));
         Self { shape, student, teacher, gradient }
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytemuck::Pod;
 use half::{bf16, f16};
-use kdloss::{Labels, Logits, Matrix};
+use kdloss::{Elements, Labels, Matrix};
 use safetensors::Dtype;
 
 use super::failure::{Failure, Result};
@@ -77,9 +77,9 @@ impl<'a> LogitsTensor<'a> {
     pub(crate) fn matrix_of(&self, rows: Range<usize>) -> Matrix<'_> {
         let range = rows.start * self.cols..rows.end * self.cols;
         let data = match &self.elements {
-            LogitsElements::F32(elements) => Logits::F32(&elements[range]),
-            LogitsElements::F16(elements) => Logits::F16(&elements[range]),
-            LogitsElements::Bf16(elements) => Logits::Bf16(&elements[range]),
+            LogitsElements::F32(elements) => Elements::F32(&elements[range]),
+            LogitsElements::F16(elements) => Elements::F16(&elements[range]),
+            LogitsElements::Bf16(elements) => Elements::Bf16(&elements[range]),
         };
         Matrix::new(data, rows.len(), self.cols)
     }

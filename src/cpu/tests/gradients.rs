@@ -9,13 +9,13 @@ use crate::cpu::kept::Kept;
 use crate::cpu::recipe::Recipe;
 use crate::cpu::simd::{STRIP, Simd, Store, Task};
 use crate::cpu::tile::Strip;
-use crate::logits::LogitsMut;
+use crate::elements::ElementsMut;
 
 /// Writes a gradient of exponentials that were kept, to a place of any alignment.
 struct Written<'a, T> {
     kept: &'a [Strip],
     to: &'a mut [T],
-    wrap: fn(&mut [T]) -> LogitsMut<'_>,
+    wrap: fn(&mut [T]) -> ElementsMut<'_>,
     label: Option<(usize, f32)>,
     way: Way,
 }
@@ -57,7 +57,7 @@ impl<T> Task for Written<'_, T> {
 }
 
 /// Holds what is written past the caches to what is written through them, and both to not writing beside.
-fn check_alignments<T: Element + PartialEq + std::fmt::Debug>(wrap: fn(&mut [T]) -> LogitsMut<'_>, beside: T) {
+fn check_alignments<T: Element + PartialEq + std::fmt::Debug>(wrap: fn(&mut [T]) -> ElementsMut<'_>, beside: T) {
     const LONGEST: usize = 6 * STRIP;
     let number = |index: usize| ((index * 37) % 101) as f32 / 101.0;
     let kept: Vec<Strip> =
@@ -94,7 +94,7 @@ fn check_alignments<T: Element + PartialEq + std::fmt::Debug>(wrap: fn(&mut [T])
 
 #[test]
 fn a_gradient_past_the_caches_is_that_through_them_at_any_alignment() {
-    check_alignments::<f32>(|to| LogitsMut::F32(to), 7.0);
-    check_alignments::<bf16>(|to| LogitsMut::Bf16(to), bf16::from_f32(7.0));
-    check_alignments::<f16>(|to| LogitsMut::F16(to), f16::from_f32(7.0));
+    check_alignments::<f32>(|to| ElementsMut::F32(to), 7.0);
+    check_alignments::<bf16>(|to| ElementsMut::Bf16(to), bf16::from_f32(7.0));
+    check_alignments::<f16>(|to| ElementsMut::F16(to), f16::from_f32(7.0));
 }

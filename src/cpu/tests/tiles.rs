@@ -9,13 +9,13 @@ use crate::cpu::recipe::Recipe;
 use crate::cpu::relative::{Clean, Relative, SAMPLED, TileBuffer};
 use crate::cpu::simd::{STRIP, Simd, Store, Task};
 use crate::cpu::tile::{Carefully, Form, Pair, Summary, TILE, Work, summarise};
-use crate::logits::{Logits, LogitsMut};
+use crate::elements::{Elements, ElementsMut};
 use crate::math::LOG2_E;
 use crate::row_stats::{MASKED, RowFlags, RowStats, Temperature};
 
 /// Reads a tile strip by strip, or cleans it first.
 struct Reading<'a> {
-    logits: Logits<'a>,
+    logits: Elements<'a>,
     cleans: bool,
 }
 
@@ -53,11 +53,11 @@ fn a_ragged_tile_is_padded_to_whole_strips_of_f32() {
             let logits: Vec<f32> = (0..len).map(|index| -1.0 - index as f32 / 64.0).collect();
             let narrow: Vec<bf16> = logits.iter().map(|&logit| bf16::from_f32(logit)).collect();
             for cleans in [false, true] {
-                let told = set.run(Reading { logits: Logits::F32(&logits), cleans });
+                let told = set.run(Reading { logits: Elements::F32(&logits), cleans });
                 assert_eq!((told.reference, told.nonfinite), (-1.0, false), "{set:?} {len}");
                 assert_eq!(told.strips[..len], logits, "{set:?} {len}");
                 assert!(told.strips[len..].iter().all(|&padding| padding == MASKED) && told.strips.len() < len + STRIP);
-                let told = set.run(Reading { logits: Logits::Bf16(&narrow), cleans });
+                let told = set.run(Reading { logits: Elements::Bf16(&narrow), cleans });
                 assert_eq!(told.reference, -1.0, "{set:?} {len}");
                 assert!(told.strips.iter().zip(&narrow).all(|(&wide, narrow)| wide == narrow.to_f32()));
             }
@@ -72,7 +72,7 @@ fn a_tile_is_cleaned_number_by_number() {
             let clean = |odd: f32| {
                 let mut logits = [0.5f32; STRIP + 1];
                 logits[place] = odd;
-                let told = set.run(Reading { logits: Logits::F32(&logits), cleans: true });
+                let told = set.run(Reading { logits: Elements::F32(&logits), cleans: true });
                 (told.strips[place], told.reference, told.nonfinite)
             };
             for poison in [f32::NAN, -f32::NAN, f32::from_bits(0x7fff_ffff), f32::INFINITY] {
@@ -184,7 +184,7 @@ impl Task for Whole<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Done {
         let Self { recipe, temperature, .. } = self;
-        let [student, teacher] = [self.student, self.teacher].map(Logits::F32);
+        let [student, teacher] = [self.student, self.teacher].map(Elements::F32);
         let pair = &Pair::sampled(simd, recipe, [student, teacher]);
         let mut memory = vec![[f32::NAN; STRIP]; pair.student.strips() * recipe.kept()];
         let mut work = Work { kept: Kept::new(recipe, &mut memory), stream: None };
@@ -196,7 +196,7 @@ impl Task for Whole<'_> {
         });
         let mut gradient = vec![f32::NAN; self.student.len()];
         let factors = (self.factors)(&summary);
-        let destination = LogitsMut::F32(&mut gradient);
+        let destination = ElementsMut::F32(&mut gradient);
         let gradient_of_tile = Gradient { destination, factors, label: None, store: Store::Streaming };
         gradient_of_tile.begin(simd, recipe, &work.kept).write(simd, recipe, &work.kept);
         simd.fence();

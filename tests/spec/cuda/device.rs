@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use half::{bf16, f16};
 use kdloss::cuda::cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError, ValidAsZeroBits};
-use kdloss::cuda::{Batch, Kernels, Labels, Logits, LogitsMut, Matrix, MatrixMut, Workspace, context};
+use kdloss::cuda::{Batch, Elements, ElementsMut, Kernels, Labels, Matrix, MatrixMut, Workspace, context};
 use kdloss::{LossValue, Result};
 
 use crate::case::{Buffer, Case, LabelVec, Layout, Table};
@@ -85,7 +85,7 @@ impl Uploaded {
     }
 
     fn matrix(&self, table: &Table) -> Matrix<'_> {
-        let data: Logits<'_> = match self {
+        let data: Elements<'_> = match self {
             Self::F32(slice) => slice.into(),
             Self::F16(slice) => slice.into(),
             Self::Bf16(slice) => slice.into(),
@@ -95,7 +95,7 @@ impl Uploaded {
     }
 
     fn matrix_mut(&mut self, table: &Table) -> MatrixMut<'_> {
-        let data: LogitsMut<'_> = match self {
+        let data: ElementsMut<'_> = match self {
             Self::F32(slice) => slice.into(),
             Self::F16(slice) => slice.into(),
             Self::Bf16(slice) => slice.into(),

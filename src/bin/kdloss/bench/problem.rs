@@ -1,7 +1,7 @@
 //! Logits to measure on.
 
 use half::{bf16, f16};
-use kdloss::{Batch, DType, DistillationLoss, Logits, LogitsMut, Matrix};
+use kdloss::{Batch, DType, DistillationLoss, Elements, ElementsMut, Matrix};
 use rayon::prelude::*;
 
 use super::super::args::BenchArgs;
@@ -12,16 +12,16 @@ pub(super) struct Problem {
     pub(super) loss: DistillationLoss,
     pub(super) rows: usize,
     pub(super) vocab: usize,
-    /// Elements between the starts of two rows.
+    /// OwnedElements between the starts of two rows.
     pub(super) stride: usize,
-    pub(super) student: Elements,
-    pub(super) teacher: Elements,
+    pub(super) student: OwnedElements,
+    pub(super) teacher: OwnedElements,
     pub(super) labels: Vec<i64>,
-    pub(super) gradient: Option<Elements>,
+    pub(super) gradient: Option<OwnedElements>,
 }
 
-/// Elements of one of the storage types.
-pub(super) enum Elements {
+/// OwnedElements of one of the storage types.
+pub(super) enum OwnedElements {
     F32(Vec<f32>),
     F16(Vec<f16>),
     Bf16(Vec<bf16>),
@@ -34,30 +34,30 @@ impl Problem {
         let elements = rows.checked_mul(stride).filter(|&elements| elements > 0 && elements < 1 << 40);
         let elements = elements
             .ok_or_else(|| Failure::new(format!("{rows} rows of {vocab} logits: choose other --rows or --vocab")))?;
-        let gradient = (!args.forward_only).then(|| Elements::new(dtype, elements, |_| 0.0)).transpose()?;
+        let gradient = (!args.forward_only).then(|| OwnedElements::new(dtype, elements, |_| 0.0)).transpose()?;
         Ok(Self {
             loss: DistillationLoss::new().with_temperature(args.temperature).with_alpha(0.5),
             rows,
             vocab,
             stride,
-            student: Elements::new(dtype, elements, |index| logit(index, 1))?,
-            teacher: Elements::new(dtype, elements, |index| logit(index, 2))?,
+            student: OwnedElements::new(dtype, elements, |index| logit(index, 1))?,
+            teacher: OwnedElements::new(dtype, elements, |index| logit(index, 2))?,
             labels: (0..rows).map(|row| (row % vocab) as i64).collect(),
             gradient,
         })
     }
 
     /// The batch, and where its gradient goes.
-    pub(super) fn parts(&mut self) -> (Batch<'_>, Option<LogitsMut<'_>>) {
+    pub(super) fn parts(&mut self) -> (Batch<'_>, Option<ElementsMut<'_>>) {
         let Self { rows, vocab, stride, student, teacher, labels, gradient, .. } = self;
         let (student, teacher) = (student.logits(), teacher.logits());
         let matrix = |logits| Matrix::new(logits, *rows, *vocab).with_row_stride(*stride);
         let batch = Batch::new(matrix(student)).with_teacher(matrix(teacher)).with_labels(&*labels);
-        (batch, gradient.as_mut().map(Elements::logits_mut))
+        (batch, gradient.as_mut().map(OwnedElements::logits_mut))
     }
 }
 
-impl Elements {
+impl OwnedElements {
     fn new(dtype: DType, len: usize, value: impl Fn(usize) -> f32 + Sync) -> Result<Self> {
         fn filled<T: Copy + Default + Send>(len: usize, value: impl Fn(usize) -> T + Sync) -> Result<Vec<T>> {
             let mut values = Vec::new();
@@ -74,7 +74,7 @@ impl Elements {
         })
     }
 
-    pub(super) fn logits(&self) -> Logits<'_> {
+    pub(super) fn logits(&self) -> Elements<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::F16(values) => values.into(),
@@ -82,7 +82,7 @@ impl Elements {
         }
     }
 
-    pub(super) fn logits_mut(&mut self) -> LogitsMut<'_> {
+    pub(super) fn logits_mut(&mut self) -> ElementsMut<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::F16(values) => values.into(),

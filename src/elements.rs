@@ -41,7 +41,7 @@ impl std::fmt::Display for DType {
 /// A borrowed buffer of logits: anything that is `&[f32]`, `&[f16]` or `&[bf16]`.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub enum Logits<'a> {
+pub enum Elements<'a> {
     /// Single precision.
     F32(&'a [f32]),
     /// Half precision.
@@ -56,7 +56,7 @@ pub enum Logits<'a> {
 /// (6e-8): keep them in `f32`, or scale them with [`grad_scale`](crate::DistillationLoss::grad_scale).
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum LogitsMut<'a> {
+pub enum ElementsMut<'a> {
     /// Single precision.
     F32(&'a mut [f32]),
     /// Half precision.
@@ -86,7 +86,7 @@ macro_rules! on_slice {
     };
 }
 
-impl<'a> Logits<'a> {
+impl<'a> Elements<'a> {
     /// Elements in the buffer.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -110,11 +110,11 @@ impl<'a> Logits<'a> {
     }
 
     /// The elements `start..end`, which the caller has checked to exist.
-    pub(crate) fn slice(self, start: usize, end: usize) -> Logits<'a> {
+    pub(crate) fn slice(self, start: usize, end: usize) -> Elements<'a> {
         match self {
-            Self::F32(slice) => Logits::F32(&slice[start..end]),
-            Self::F16(slice) => Logits::F16(&slice[start..end]),
-            Self::Bf16(slice) => Logits::Bf16(&slice[start..end]),
+            Self::F32(slice) => Elements::F32(&slice[start..end]),
+            Self::F16(slice) => Elements::F16(&slice[start..end]),
+            Self::Bf16(slice) => Elements::Bf16(&slice[start..end]),
         }
     }
 
@@ -128,7 +128,7 @@ impl<'a> Logits<'a> {
     }
 }
 
-impl<'a> LogitsMut<'a> {
+impl<'a> ElementsMut<'a> {
     /// Elements in the buffer.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -149,29 +149,29 @@ impl<'a> LogitsMut<'a> {
 
     /// The same buffer, to read.
     #[must_use]
-    pub fn as_logits(&self) -> Logits<'_> {
+    pub fn as_logits(&self) -> Elements<'_> {
         match self {
-            Self::F32(slice) => Logits::F32(slice),
-            Self::F16(slice) => Logits::F16(slice),
-            Self::Bf16(slice) => Logits::Bf16(slice),
+            Self::F32(slice) => Elements::F32(slice),
+            Self::F16(slice) => Elements::F16(slice),
+            Self::Bf16(slice) => Elements::Bf16(slice),
         }
     }
 
     /// The same buffer, borrowed for a shorter time.
-    pub(crate) fn reborrow(&mut self) -> LogitsMut<'_> {
+    pub(crate) fn reborrow(&mut self) -> ElementsMut<'_> {
         match self {
-            Self::F32(slice) => LogitsMut::F32(slice),
-            Self::F16(slice) => LogitsMut::F16(slice),
-            Self::Bf16(slice) => LogitsMut::Bf16(slice),
+            Self::F32(slice) => ElementsMut::F32(slice),
+            Self::F16(slice) => ElementsMut::F16(slice),
+            Self::Bf16(slice) => ElementsMut::Bf16(slice),
         }
     }
 
     /// The elements before `middle` and those from it on.
-    pub(crate) fn split_at(self, middle: usize) -> (LogitsMut<'a>, LogitsMut<'a>) {
+    pub(crate) fn split_at(self, middle: usize) -> (ElementsMut<'a>, ElementsMut<'a>) {
         macro_rules! split {
             ($slice:ident, $variant:ident) => {{
                 let (left, right) = $slice.split_at_mut(middle);
-                (LogitsMut::$variant(left), LogitsMut::$variant(right))
+                (ElementsMut::$variant(left), ElementsMut::$variant(right))
             }};
         }
         match self {
@@ -182,7 +182,7 @@ impl<'a> LogitsMut<'a> {
     }
 
     /// Consecutive parts of `size` elements, the last one shorter.
-    pub(crate) fn chunks(self, size: usize) -> impl Iterator<Item = LogitsMut<'a>> {
+    pub(crate) fn chunks(self, size: usize) -> impl Iterator<Item = ElementsMut<'a>> {
         let mut rest = Some(self);
         std::iter::from_fn(move || {
             let current = rest.take().filter(|rest| !rest.is_empty())?;
@@ -266,11 +266,11 @@ macro_rules! from_slices {
     };
 }
 
-from_slices!(f32, Logits::F32);
-from_slices!(f16, Logits::F16);
-from_slices!(bf16, Logits::Bf16);
-from_slices!(mut f32, LogitsMut::F32);
-from_slices!(mut f16, LogitsMut::F16);
-from_slices!(mut bf16, LogitsMut::Bf16);
+from_slices!(f32, Elements::F32);
+from_slices!(f16, Elements::F16);
+from_slices!(bf16, Elements::Bf16);
+from_slices!(mut f32, ElementsMut::F32);
+from_slices!(mut f16, ElementsMut::F16);
+from_slices!(mut bf16, ElementsMut::Bf16);
 from_slices!(i64, Labels::I64);
 from_slices!(i32, Labels::I32);
