@@ -1,5 +1,5 @@
 //! How far the two distributions of a tile agree, each normalised within the tile: the soft term's element formula itself (see
-//! [`row_stats`](crate::row_stats)). For the tiles that [`pairs`](super::pairs) leaves to it.
+//! [`Divergence`](crate::Divergence)). For the tiles that [`pairs`](super::pairs) leaves to it.
 //!
 //! `y = log q - log p` comes from the logits: subtracted first, scaled after, so that what student and teacher have in common
 //! cancels exactly.
@@ -8,7 +8,7 @@ use super::exponentials::together;
 use super::running::Running;
 use super::simd::{SIDE_BY_SIDE, STRIP, Simd, Store, Vector, phi_over_square};
 use super::tile::{Pair, Strip};
-use crate::row_stats::SoftElement;
+use crate::divergence::Soft;
 
 /// What the two distributions of a tile are compared by, but for the teacher's exponentials.
 pub(super) struct Agreement<'a> {
@@ -22,8 +22,7 @@ pub(super) struct Agreement<'a> {
     pub(super) teacher_factor: f32,
     /// `log(Zb / Za)`.
     pub(super) log_ratio: f32,
-    /// `1 / T`.
-    pub(super) reciprocal: f32,
+    pub(super) soft: Soft,
 }
 
 impl Agreement<'_> {
@@ -65,7 +64,7 @@ impl Agreement<'_> {
     fn log_of_ratio<S: Simd>(&self, simd: S, [student, teacher]: [&Strip; 2], part: usize) -> S::V {
         let s = simd.load(student, part) - simd.splat(self.pair.student.reference);
         let t = simd.load(teacher, part) - simd.splat(self.pair.teacher.reference);
-        (s - t).mul_add(simd.splat(self.reciprocal), simd.splat(self.log_ratio))
+        (s - t).mul_add(simd.splat(self.soft.temperature.reciprocal), simd.splat(self.log_ratio))
     }
 
     /// The divergence by the element formula itself.
@@ -76,9 +75,9 @@ impl Agreement<'_> {
             let [student, teacher] = self.pair.strips(simd, index, &mut rooms);
             for ((student, teacher), (r, w)) in student.iter().zip(teacher).zip(r.iter().zip(w)) {
                 let (s, t) = (student - self.pair.student.reference, teacher - self.pair.teacher.reference);
-                let y = (s - t) * self.reciprocal + self.log_ratio;
-                let element = SoftElement::new::<false>(r * self.student_factor, w * self.teacher_factor, y);
-                divergence += f64::from(element.divergence);
+                let y = (s - t) * self.soft.temperature.reciprocal + self.log_ratio;
+                let element = self.soft.divergence.element(r * self.student_factor, w * self.teacher_factor, y);
+                divergence += f64::from(element.gain);
             }
         }
         divergence as f32

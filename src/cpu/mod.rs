@@ -101,12 +101,12 @@ use rayon::prelude::*;
 pub use instructions::{Instructions, instructions};
 pub use options::{GradientStores, Options};
 
-use crate::batch::{Batch, Checked, Matrix, MatrixMut, StudentView};
+use crate::batch::{Batch, Matrix, MatrixMut, StudentView};
+use crate::call::{Call, Counts, Target};
 use crate::elements::ElementsMut;
 use crate::error::Result;
 use crate::loss::DistillationLoss;
-use crate::row_stats::Temperature;
-use crate::value::{Denominators, LossValue};
+use crate::value::LossValue;
 use instructions::{Detected, unavailable};
 use row::{Columns, Row, RowOutcome, Settings, Sweep};
 use simd::Store;
@@ -200,12 +200,12 @@ impl Options {
     ///
     /// As [`forward`].
     pub fn forward(&self, loss: &DistillationLoss, batch: &Batch<'_>) -> Result<LossValue> {
-        let checked = batch.check(loss)?;
-        let settings = self.settings(loss, &checked, None)?;
+        let (call, counts) = batch.check(loss, Target::None)?;
+        let settings = self.settings(call, counts, None)?;
         let student = batch.student;
-        let columns = (0..checked.rows)
-            .map(|row| (Columns::Apart { student: student.row(row, checked.vocab), gradient: None }, None));
-        Ok(evaluate(&settings, batch, &checked, columns))
+        let columns =
+            (0..call.rows).map(|row| (Columns::Apart { student: student.row(row, call.vocab), gradient: None }, None));
+        Ok(evaluate(&settings, batch, counts, columns))
     }
 
     /// As [`forward_backward`].
@@ -219,15 +219,14 @@ impl Options {
         batch: &Batch<'_>,
         gradient: &mut MatrixMut<'_>,
     ) -> Result<LossValue> {
-        let checked = batch.check(loss)?;
-        gradient.shape().check("gradient", checked.rows, checked.vocab)?;
-        let settings = self.settings(loss, &checked, Some(gradient))?;
+        let (call, counts) = batch.check(loss, Target::Separate(gradient.shape()))?;
+        let settings = self.settings(call, counts, Some(gradient))?;
         let student: Matrix<'_> = batch.student;
         let columns = gradient.rows_mut().enumerate().map(|(row, gradient)| {
-            let (gradient, padding) = gradient.split_at(checked.vocab);
-            (Columns::Apart { student: student.row(row, checked.vocab), gradient: Some(gradient) }, Some(padding))
+            let (gradient, padding) = gradient.split_at(call.vocab);
+            (Columns::Apart { student: student.row(row, call.vocab), gradient: Some(gradient) }, Some(padding))
         });
-        Ok(evaluate(&settings, batch, &checked, columns))
+        Ok(evaluate(&settings, batch, counts, columns))
     }
 
     /// As [`forward_backward_in_place`].
@@ -240,41 +239,34 @@ impl Options {
         loss: &DistillationLoss,
         batch: &mut Batch<'_, MatrixMut<'_>>,
     ) -> Result<LossValue> {
-        let checked = batch.check(loss)?;
+        let (call, counts) = batch.check(loss, Target::InPlace)?;
         let (student, targets) = batch.split_student();
-        let settings = self.settings(loss, &checked, Some(student))?;
+        let settings = self.settings(call, counts, Some(student))?;
         let columns = student.rows_mut().map(|row| {
-            let (classes, padding) = row.split_at(checked.vocab);
+            let (classes, padding) = row.split_at(call.vocab);
             (Columns::InPlace(classes), Some(padding))
         });
-        Ok(evaluate(&settings, &targets, &checked, columns))
+        Ok(evaluate(&settings, &targets, counts, columns))
     }
 
-    fn settings(
-        &self,
-        loss: &DistillationLoss,
-        checked: &Checked,
-        gradient: Option<&MatrixMut<'_>>,
-    ) -> Result<Settings> {
+    fn settings(&self, call: Call, counts: Counts, gradient: Option<&MatrixMut<'_>>) -> Result<Settings> {
         let wanted = self.instructions.map_or_else(instructions, Ok)?;
         let threads = rayon::current_num_threads();
         // With several rows to each thread, sharing the tiles of a row as well would only cost locality.
-        let rows_suffice = checked.rows >= 4 * threads;
+        let rows_suffice = call.rows >= 4 * threads;
         // A few parts for each thread, so that none waits long for another.
-        let part = checked.vocab.div_ceil(TILE).div_ceil(4 * threads).max(ELEMENTS_PER_THREAD / TILE);
+        let part = call.vocab.div_ceil(TILE).div_ceil(4 * threads).max(ELEMENTS_PER_THREAD / TILE);
         Ok(Settings {
-            loss: *loss,
-            temperature: Temperature::new(loss.temperature),
-            denominators: Denominators::new(loss, checked),
+            call,
+            denominators: call.denominators(counts),
             instructions: Detected::new(wanted).ok_or_else(|| unavailable(wanted.name()))?,
-            store: self.store(checked, gradient),
-            vocab: checked.vocab,
+            store: self.store(&call, gradient),
             tiles_of_a_thread: if rows_suffice { usize::MAX } else { part },
         })
     }
 
-    fn store(&self, checked: &Checked, gradient: Option<&MatrixMut<'_>>) -> Store {
-        let bytes = gradient.map_or(0, |gradient| checked.rows * checked.vocab * gradient.data.dtype().size());
+    fn store(&self, call: &Call, gradient: Option<&MatrixMut<'_>>) -> Store {
+        let bytes = gradient.map_or(0, |gradient| call.rows * call.vocab * gradient.data.dtype().size());
         match self.gradient_stores {
             GradientStores::Auto if bytes > LAST_LEVEL_CACHE => Store::Streaming,
             GradientStores::Streaming => Store::Streaming,
@@ -287,20 +279,21 @@ impl Options {
 fn evaluate<'a, Student: Sync>(
     settings: &Settings,
     batch: &Batch<'a, Student>,
-    checked: &Checked,
+    counts: Counts,
     columns: impl Iterator<Item = (Columns<'a>, Option<ElementsMut<'a>>)>,
 ) -> LossValue {
-    let loss = &settings.loss;
+    let Settings { call, .. } = settings;
+    let loss = &call.loss;
     let teacher = batch.teacher.filter(|_| loss.has_soft_term());
     let mut rows = columns.enumerate().map(|(index, (columns, padding))| Row {
         columns,
         padding,
-        teacher: teacher.map(|teacher| teacher.row(index, checked.vocab)),
-        role: batch.role(loss, index),
+        teacher: teacher.map(|teacher| teacher.row(index, call.vocab)),
+        role: batch.role(call, index),
         grad_scale: loss.grad_scale * batch.row_grad_scale.map_or(1.0, |scale| f64::from(scale[index])),
     });
 
-    let mut outcomes: Vec<RowOutcome> = Vec::with_capacity(checked.rows);
+    let mut outcomes: Vec<RowOutcome> = Vec::with_capacity(call.rows);
     loop {
         let block: Vec<Row<'_>> = rows.by_ref().take(ROWS_AT_A_TIME).collect();
         if block.is_empty() {
@@ -309,7 +302,7 @@ fn evaluate<'a, Student: Sync>(
         outcomes.extend(evaluate_block(settings, block));
     }
     let nonfinite_rows = outcomes.iter().filter(|outcome| outcome.nonfinite).count();
-    LossValue::reduce(loss, checked, outcomes.iter().map(|outcome| outcome.row).collect(), nonfinite_rows)
+    LossValue::reduce(call, counts, outcomes.iter().map(|outcome| outcome.row).collect(), nonfinite_rows)
 }
 
 /// Consecutive rows: shared among threads where there are enough, else one after another, whose tiles threads share.
@@ -317,7 +310,7 @@ fn evaluate_block(settings: &Settings, rows: Vec<Row<'_>>) -> Vec<RowOutcome> {
     if settings.tiles_of_a_thread < usize::MAX {
         return rows.into_iter().fold(Sweep::new(settings), Sweep::row).finish();
     }
-    let min_rows = (ELEMENTS_PER_THREAD / settings.vocab).max(1);
+    let min_rows = (ELEMENTS_PER_THREAD / settings.call.vocab).max(1);
     let parts: Vec<Vec<RowOutcome>> = rows
         .into_par_iter()
         .with_min_len(min_rows)

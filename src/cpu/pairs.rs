@@ -3,7 +3,7 @@
 //! It writes the last row's gradient, takes the exponentials of this one, and compares the two, each pair once and in one loop:
 //! whatever waits for a cache then finds arithmetic beside it, and no number is stored to be read again in a moment.
 //!
-//! The comparison is the soft term's element formula (see [`row_stats`](crate::row_stats)), of exponentials that are not normalised
+//! The comparison is the soft term's element formula (see [`Divergence::ForwardKl`](crate::Divergence::ForwardKl)), of exponentials that are not normalised
 //! yet. With `r = e^((s - m_s) / T)`, `w = e^((t - m_t) / T)`, `y = log(r / w)` and `Z = Σ w`, `m` being references, let
 //!
 //! ```text
@@ -23,8 +23,8 @@ use super::relative::LOGITS_AHEAD;
 use super::running::Running;
 use super::simd::{PAIRS_SIDE_BY_SIDE, STRIP, Simd, Vector, phi_over_square};
 use super::tile::{Pair, Work};
+use crate::divergence::Temperature;
 use crate::math::LOG2_E;
-use crate::row_stats::Temperature;
 
 /// What the pairs of a tile come to.
 #[derive(Debug, Clone, Copy, Default)]

@@ -11,7 +11,7 @@ use super::element::Element;
 use super::simd::{STRIP, Simd, Store, Task, Vector};
 use super::tile::{Strip, TILE};
 use crate::elements::Elements;
-use crate::row_stats::MASKED;
+use crate::row_part::MASKED;
 
 /// Strips of a sample, the first of a tile: no more than the loop over the tile before has asked for.
 pub(super) const SAMPLED: usize = 4;

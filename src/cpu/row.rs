@@ -14,21 +14,17 @@ use super::recipe::Recipe;
 use super::simd::{STRIP, Store};
 use super::tile::{Strip, Summary, TILE};
 use super::visit::{Begin, Visit, Write};
-use crate::batch::RowRole;
+use crate::call::{Call, Denominators, GradientWeights, RowRole};
 use crate::elements::{Elements, ElementsMut};
-use crate::loss::DistillationLoss;
-use crate::row_stats::Temperature;
-use crate::value::{Denominators, RowLoss};
+use crate::value::RowLoss;
 
 /// What all rows of a call have in common.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
-    pub(super) loss: DistillationLoss,
-    pub(super) temperature: Temperature,
+    pub(super) call: Call,
     pub(super) denominators: Denominators,
     pub(super) instructions: Detected,
     pub(super) store: Store,
-    pub(super) vocab: usize,
     /// The tiles of a row that are one thread's, one after another.
     pub(super) tiles_of_a_thread: usize,
 }
@@ -94,11 +90,12 @@ impl<'a, 's> Sweep<'a, 's> {
         if let Some(padding) = &mut row.padding {
             padding.fill(0.0);
         }
-        let Some(recipe) = Recipe::new(row.role, settings.loss.temperature) else {
+        let Some(terms) = settings.call.terms.of_row(row.role) else {
             row.columns.fill_gradient(0.0);
-            self.outcomes.push(RowOutcome { row: RowLoss::new(&settings.loss, 0.0, 0.0), nonfinite: false });
+            self.outcomes.push(RowOutcome { row: RowLoss::new(&settings.call.loss, 0.0, 0.0), nonfinite: false });
             return self;
         };
+        let recipe = Recipe::new(terms);
         if self.waiting.as_ref().is_some_and(|waiting| waiting.recipe != recipe) {
             self.write();
         }
@@ -133,22 +130,22 @@ impl<'a, 's> Sweep<'a, 's> {
         let settings = self.settings;
         let mut waiting = self.waiting.take();
         let keeps = waiting.is_some() || row.columns.has_gradient();
-        let strips = if keeps { settings.vocab.div_ceil(STRIP) * recipe.kept() } else { 0 };
+        let strips = if keeps { settings.call.vocab.div_ceil(STRIP) * recipe.kept() } else { 0 };
         let mut kept = self.kept.resize(strips).chunks_mut(TILE / STRIP * recipe.kept());
         let mut gradients = waiting.as_mut().map(|waiting| waiting.tiles(settings));
         let student = row.columns.student();
         let teacher = row.teacher.unwrap_or(student);
-        let visits = (0..settings.vocab).step_by(TILE).map(|start| {
-            let end = settings.vocab.min(start + TILE);
+        let visits = (0..settings.call.vocab).step_by(TILE).map(|start| {
+            let end = settings.call.vocab.min(start + TILE);
             let logits = [student.slice(start, end), teacher.slice(start, end)];
             Visit { logits, kept: kept.next(), previous: gradients.as_mut().and_then(Iterator::next) }
         });
         let visits: Vec<Visit<'_>> = visits.collect();
-        let temperature = settings.temperature;
+        let soft = settings.call.soft;
         let summaries: Vec<Vec<Summary>> = visits
             .into_par_iter()
             .chunks(settings.tiles_of_a_thread.min(settings.tiles()))
-            .map(|visits| settings.instructions.run(Begin { visits, recipe, temperature }))
+            .map(|visits| settings.instructions.run(Begin { visits, recipe, soft }))
             .collect();
         summaries.concat()
     }
@@ -158,7 +155,7 @@ impl<'a, 's> Sweep<'a, 's> {
         let settings = self.settings;
         let Some(mut waiting) = self.waiting.take() else { return };
         let recipe = waiting.recipe;
-        let strips = settings.vocab.div_ceil(STRIP) * recipe.kept();
+        let strips = settings.call.vocab.div_ceil(STRIP) * recipe.kept();
         let kept = self.kept.resize(strips).chunks_mut(TILE / STRIP * recipe.kept());
         let tiles: Vec<(Gradient<'_>, &mut [Strip])> = waiting.tiles(settings).zip(kept).collect();
         tiles
@@ -170,7 +167,7 @@ impl<'a, 's> Sweep<'a, 's> {
 
 impl Settings {
     fn tiles(&self) -> usize {
-        self.vocab.div_ceil(TILE)
+        self.call.vocab.div_ceil(TILE)
     }
 }
 
@@ -185,21 +182,9 @@ impl Waiting<'_> {
     }
 }
 
-/// Factors of the gradient of one row: weight, reduction and scale in one.
-pub(super) struct Weights {
-    /// Multiplies `softmax(s) - onehot(y)`.
-    pub(super) hard: f64,
-    /// Multiplies `q - p`.
-    pub(super) soft: f64,
-}
-
 impl Row<'_> {
-    pub(super) fn weights(&self, settings: &Settings) -> Weights {
-        let Settings { loss, denominators, .. } = settings;
-        Weights {
-            hard: self.grad_scale * loss.alpha / denominators.hard,
-            soft: self.grad_scale * (1.0 - loss.alpha) * loss.temperature / denominators.soft,
-        }
+    pub(super) fn weights(&self, settings: &Settings) -> GradientWeights {
+        settings.call.gradient_weights(self.grad_scale, settings.denominators)
     }
 }
 

@@ -18,9 +18,10 @@ use super::recipe::Recipe;
 use super::relative::{Clean, Relative, TileBuffer};
 use super::simd::{STRIP, Simd, Task};
 use super::stream::Stream;
+use crate::divergence::{Divergence, Soft};
 use crate::elements::Elements;
 use crate::math::LOG2_E;
-use crate::row_stats::{RowFlags, RowStats, Temperature};
+use crate::row_part::{RowFlags, RowPart};
 
 /// Elements of a tile: enough that what a tile costs beside its elements does not count.
 pub(super) const TILE: usize = 4096;
@@ -70,12 +71,8 @@ pub(super) enum Form {
 /// What a tile adds to its row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Summary {
-    /// Relative to the tile's references, in the place of its largest logits.
-    pub(super) stats: RowStats,
-    /// The divergence over `T²` of the tile's two distributions, each normalised within the tile.
-    pub(super) divergence: f64,
-    /// `log(Zb / Za)` of the tile.
-    pub(super) log_ratio: f64,
+    /// What is known of the tile.
+    pub(super) part: RowPart,
     pub(super) form: Form,
 }
 
@@ -85,32 +82,32 @@ pub(super) struct Summary {
 pub(super) fn summarise<S: Simd>(
     simd: S,
     recipe: Recipe,
-    temperature: Temperature,
+    soft: Soft,
     pair: &Pair<'_>,
     work: &mut Work<'_, '_>,
 ) -> Option<Summary> {
     let sums = match pair.student.is_ragged() {
-        true => simd.run(Low { recipe, temperature, pair, work }),
-        false => Sums::of_tile::<S, false>(simd, recipe, temperature, pair, work),
+        true => simd.run(Low { recipe, soft, pair, work }),
+        false => Sums::of_tile::<S, false>(simd, recipe, soft, pair, work),
     };
-    if !sums.are_of_plain_logits(recipe, temperature, pair) {
+    if !sums.are_of_plain_logits(recipe, soft.temperature, pair) {
         return None;
     }
     let summary = Summary::new(recipe, pair, sums);
-    if sums.are_near(recipe, temperature, pair, summary.divergence) {
-        return Some(compared(simd, recipe, temperature, pair, work, sums, summary));
+    if sums.are_near(recipe, soft.temperature, pair, summary.part.divergence) {
+        return Some(compared(simd, recipe, soft, pair, work, sums, summary));
     }
     let [student, teacher] = sums.largest;
     let pair = &Pair { student: pair.student.relative_to(student), teacher: pair.teacher.relative_to(teacher) };
-    let sums = simd.run(Low { recipe, temperature, pair, work });
-    Some(compared(simd, recipe, temperature, pair, work, sums, Summary::new(recipe, pair, sums)))
+    let sums = simd.run(Low { recipe, soft, pair, work });
+    Some(compared(simd, recipe, soft, pair, work, sums, Summary::new(recipe, pair, sums)))
 }
 
 /// Takes the exponentials of a tile that may be below normal numbers: padding is. Few tiles have any, so it is compiled once for all
 /// recipes.
 struct Low<'w, 'k, 'g> {
     recipe: Recipe,
-    temperature: Temperature,
+    soft: Soft,
     pair: &'w Pair<'w>,
     work: &'w mut Work<'k, 'g>,
 }
@@ -120,14 +117,14 @@ impl Task for Low<'_, '_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Sums {
-        Sums::of_tile::<S, true>(simd, self.recipe, self.temperature, self.pair, self.work)
+        Sums::of_tile::<S, true>(simd, self.recipe, self.soft, self.pair, self.work)
     }
 }
 
 /// Does as [`summarise`] with any logits, when their gradient is written. Few tiles need it, so it is compiled once for all recipes.
 pub(super) struct Carefully<'w, 'k, 'g> {
     pub(super) recipe: Recipe,
-    pub(super) temperature: Temperature,
+    pub(super) soft: Soft,
     pub(super) pair: &'w Pair<'w>,
     pub(super) buffers: &'w mut [TileBuffer; 2],
     pub(super) work: &'w mut Work<'k, 'g>,
@@ -138,17 +135,17 @@ impl Task for Carefully<'_, '_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Summary {
-        let Self { recipe, temperature, pair, buffers: [student_buffer, teacher_buffer], work } = self;
+        let Self { recipe, soft, pair, buffers: [student_buffer, teacher_buffer], work } = self;
         let student = simd.run(Clean { tile: pair.student, buffer: student_buffer });
         let teacher = match recipe.has_soft() {
             true => simd.run(Clean { tile: pair.teacher, buffer: teacher_buffer }),
             false => student,
         };
         let pair = Pair { student: student.tile, teacher: teacher.tile };
-        let sums = simd.run(Low { recipe, temperature, pair: &pair, work });
-        let mut summary = compared(simd, recipe, temperature, &pair, work, sums, Summary::new(recipe, &pair, sums));
+        let sums = simd.run(Low { recipe, soft, pair: &pair, work });
+        let mut summary = compared(simd, recipe, soft, &pair, work, sums, Summary::new(recipe, &pair, sums));
         let infinite_soft = student.is_masked_beside(&teacher);
-        summary.stats.flags = RowFlags::NONFINITE
+        summary.part.flags = RowFlags::NONFINITE
             .when(student.nonfinite || teacher.nonfinite)
             .or(RowFlags::INFINITE_SOFT.when(infinite_soft));
         summary
@@ -160,7 +157,7 @@ impl Task for Carefully<'_, '_, '_> {
 fn compared<S: Simd>(
     simd: S,
     recipe: Recipe,
-    temperature: Temperature,
+    soft: Soft,
     pair: &Pair<'_>,
     work: &mut Work<'_, '_>,
     sums: Sums,
@@ -170,11 +167,11 @@ fn compared<S: Simd>(
         return summary;
     }
     // The subtraction took a bit at most.
-    let keeps_digits = f64::from(sums.gain) <= 2.0 * summary.divergence * f64::from(sums.teacher);
-    if keeps_digits && sums.widest >= 0.25 && summary.divergence.is_finite() {
+    let keeps_digits = f64::from(sums.gain) <= 2.0 * summary.part.divergence * f64::from(sums.teacher);
+    if keeps_digits && sums.widest >= 0.25 && summary.part.divergence.is_finite() {
         return summary;
     }
-    simd.run(Compare { temperature, summary, pair, kept: &mut work.kept })
+    simd.run(Compare { soft, summary, pair, kept: &mut work.kept })
 }
 
 impl Sums {
@@ -182,21 +179,23 @@ impl Sums {
     fn of_tile<S: Simd, const LOW: bool>(
         simd: S,
         recipe: Recipe,
-        temperature: Temperature,
+        soft: Soft,
         pair: &Pair<'_>,
         work: &mut Work<'_, '_>,
     ) -> Self {
-        if recipe.has_soft() {
-            return pairs::<S, LOW>(simd, recipe, temperature, pair, work);
+        if !recipe.has_soft() {
+            return exponentials::<S, LOW>(simd, &pair.student, LOG2_E, work);
         }
-        exponentials::<S, LOW>(simd, &pair.student, LOG2_E, work)
+        match soft.divergence {
+            Divergence::ForwardKl => pairs::<S, LOW>(simd, recipe, soft.temperature, pair, work),
+        }
     }
 }
 
 /// Compares the two distributions of a tile once more, normalised, and if they nearly agree, keeps their difference instead of the
 /// teacher's exponentials. The same for every recipe with a soft term, and so compiled once.
 struct Compare<'w, 'k> {
-    temperature: Temperature,
+    soft: Soft,
     summary: Summary,
     pair: &'w Pair<'w>,
     kept: &'w mut Kept<'k>,
@@ -207,15 +206,15 @@ impl Task for Compare<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Summary {
-        let Self { temperature, summary, pair, kept } = self;
+        let Self { soft, summary, pair, kept } = self;
         let strips = pair.student.strips();
         let agreement = Agreement {
             pair,
             student: &kept.student[..strips],
-            student_factor: summary.stats.student_tempered_sum.recip(),
-            teacher_factor: summary.stats.teacher_tempered_sum.recip(),
-            log_ratio: summary.log_ratio as f32,
-            reciprocal: temperature.reciprocal,
+            student_factor: (summary.part.student_tempered_sum as f32).recip(),
+            teacher_factor: (summary.part.teacher_tempered_sum as f32).recip(),
+            log_ratio: summary.part.log_ratio as f32,
+            soft,
         };
         let teacher = &mut kept.teacher[..strips];
         let (divergence, all_near) = agreement.divergence(simd, teacher);
@@ -223,7 +222,7 @@ impl Task for Compare<'_, '_> {
             agreement.differences(simd, teacher);
         }
         let form = if all_near { Form::Difference } else { Form::Exponential };
-        Summary { divergence: f64::from(divergence), form, ..summary }
+        Summary { part: RowPart { divergence: f64::from(divergence), ..summary.part }, form }
     }
 }
 
@@ -231,23 +230,26 @@ impl Summary {
     /// What sums that keep their digits say: see [`pairs`](super::pairs).
     #[inline(always)]
     fn new(recipe: Recipe, pair: &Pair<'_>, sums: Sums) -> Self {
-        let stats = RowStats { student_max: pair.student.reference, student_sum: sums.hard, ..RowStats::IDENTITY };
+        let part =
+            RowPart { student_max: pair.student.reference, student_sum: f64::from(sums.hard), ..RowPart::IDENTITY };
         if !recipe.has_soft() {
-            return Self { stats, divergence: 0.0, log_ratio: 0.0, form: Form::Exponential };
+            return Self { part, form: Form::Exponential };
         }
-        let stats = RowStats {
-            student_tempered_sum: sums.student,
-            teacher_max: pair.teacher.reference,
-            teacher_tempered_sum: sums.teacher,
-            ..stats
-        };
-        let teacher = f64::from(sums.teacher);
+        let (student, teacher) = (f64::from(sums.student), f64::from(sums.teacher));
         let (gain, shift) = (f64::from(sums.gain) / teacher, f64::from(sums.shift) / teacher);
         let excess = gain + shift;
         let log_of_sums = match excess.abs() < 0.5 {
             true => excess.ln_1p(),
-            false => (f64::from(sums.student) / teacher).ln(),
+            false => (student / teacher).ln(),
         };
-        Self { stats, divergence: log_of_sums - shift, log_ratio: -log_of_sums, form: Form::Exponential }
+        let part = RowPart {
+            teacher_max: pair.teacher.reference,
+            student_tempered_sum: student,
+            teacher_tempered_sum: teacher,
+            log_ratio: -log_of_sums,
+            divergence: log_of_sums - shift,
+            ..part
+        };
+        Self { part, form: Form::Exponential }
     }
 }

@@ -7,8 +7,8 @@ use super::recipe::{Recipe, by_recipe};
 use super::relative::TileBuffer;
 use super::simd::{STRIP, Simd, Task};
 use super::tile::{Carefully, Pair, Strip, Summary, TILE, Work, summarise};
+use crate::divergence::Soft;
 use crate::elements::Elements;
-use crate::row_stats::Temperature;
 
 /// A tile to begin.
 pub(super) struct Visit<'v> {
@@ -24,7 +24,7 @@ pub(super) struct Visit<'v> {
 pub(super) struct Begin<'v> {
     pub(super) visits: Vec<Visit<'v>>,
     pub(super) recipe: Recipe,
-    pub(super) temperature: Temperature,
+    pub(super) soft: Soft,
 }
 
 /// Writes the gradient of tiles, of what was kept of each.
@@ -38,7 +38,7 @@ impl Task for Begin<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Vec<Summary> {
-        let summaries = by_recipe!(self.recipe, recipe => begin(simd, recipe, self.temperature, self.visits));
+        let summaries = by_recipe!(self.recipe, recipe => begin(simd, recipe, self.soft, self.visits));
         // Whoever learns that the row is done may read the gradient.
         simd.fence();
         summaries
@@ -59,7 +59,7 @@ impl Task for Write<'_> {
 }
 
 #[inline(always)]
-fn begin<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits: Vec<Visit<'_>>) -> Vec<Summary> {
+fn begin<S: Simd>(simd: S, recipe: Recipe, soft: Soft, visits: Vec<Visit<'_>>) -> Vec<Summary> {
     let mut buffers: [TileBuffer; 2] = Default::default();
     let mut room = Strips::default();
     let mut summaries = Vec::with_capacity(visits.len());
@@ -71,9 +71,9 @@ fn begin<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits: Vec
             None => None,
         };
         let mut work = Work { kept, stream };
-        let summary = match summarise(simd, recipe, temperature, &pair, &mut work) {
+        let summary = match summarise(simd, recipe, soft, &pair, &mut work) {
             Some(summary) => summary,
-            None => simd.run(Carefully { recipe, temperature, pair: &pair, buffers: &mut buffers, work: &mut work }),
+            None => simd.run(Carefully { recipe, soft, pair: &pair, buffers: &mut buffers, work: &mut work }),
         };
         summaries.push(summary);
     }

@@ -1,11 +1,13 @@
-// The row statistics, a monoid, and the element formula of the second pass: the twin of src/row_stats.rs, name for name.
-// There stands what they mean and where they come from; here, what a shader has to do differently.
+// What is known of a part of a row, a monoid: the twin of src/row_part.rs, name for name. There stands what the fields mean
+// and where they come from; here, what a shader has to do differently.
 //
 // * A shader may assume that there are no NaNs and infinities, so they are found by the bits of a logit: as integers
 //   +inf and NaN lie at the ends of the two ranges of signs. -inf becomes MASKED, a number, before any arithmetic.
 // * Elements come as vectors of four.
+// * A part has no divergence and no log_ratio of its own: the second pass compares with the sums of the whole row.
 // * There is no f64: the logarithms come from `log1p`.
-// * Nothing is pushed one by one: distillation.wgsl sums up a lane's elements relative to a reference near their maximum.
+// * No element becomes a part by itself: distillation.wgsl sums up a lane's elements relative to a reference near their
+//   maximum.
 
 // A logit at or below this counts as -inf.
 const MASKED: f32 = -1e30;
@@ -13,11 +15,11 @@ const MASKED: f32 = -1e30;
 // every positive one: exactly the masked logits (and negative NaN) have bits from here on.
 const MASKED_BITS: u32 = 0xf149f2cau;
 
-// Flags of RowStats.
+// Flags of RowPart.
 const NONFINITE: u32 = 1u;
 const INFINITE_SOFT: u32 = 2u;
 
-struct RowStats {
+struct RowPart {
     student_max: f32,
     student_sum: f32,
     student_tempered_sum: f32,
@@ -26,8 +28,8 @@ struct RowStats {
     flags: u32,
 }
 
-// The statistics of no elements.
-const IDENTITY = RowStats(MASKED, 0.0, 0.0, MASKED, 0.0, 0u);
+// What is known of no elements.
+const IDENTITY = RowPart(MASKED, 0.0, 0.0, MASKED, 0.0, 0u);
 
 fn is_masked(bits: vec4<u32>) -> vec4<bool> {
     return bits >= vec4(MASKED_BITS);
@@ -38,14 +40,14 @@ fn unmasked(bits: vec4<u32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(min(bits, vec4(MASKED_BITS)));
 }
 
-// The statistics of two parts together.
-fn merge(a: RowStats, b: RowStats) -> RowStats {
+// Two parts together.
+fn merge(a: RowPart, b: RowPart) -> RowPart {
     let student_max = max(a.student_max, b.student_max);
     let teacher_max = max(a.teacher_max, b.teacher_max);
     let student_shift = vec2(a.student_max, b.student_max) - student_max;
     let teacher_shift = vec2(a.teacher_max, b.teacher_max) - teacher_max;
     let scale = params.temperature_exponent_scale;
-    return RowStats(
+    return RowPart(
         student_max,
         dot(vec2(a.student_sum, b.student_sum), exp2(student_shift * LOG2_E)),
         dot(vec2(a.student_tempered_sum, b.student_tempered_sum), exp2(student_shift * scale)),
@@ -56,13 +58,13 @@ fn merge(a: RowStats, b: RowStats) -> RowStats {
 }
 
 // Whether the row's loss is NaN: it holds NaN or +inf, or a matrix that was read is masked throughout.
-fn is_nonfinite(stats: RowStats) -> bool {
-    return (stats.flags & NONFINITE) != 0u || stats.student_max <= MASKED || (SOFT && stats.teacher_max <= MASKED);
+fn is_nonfinite(part: RowPart) -> bool {
+    return (part.flags & NONFINITE) != 0u || part.student_max <= MASKED || (SOFT && part.teacher_max <= MASKED);
 }
 
 // The hard term logsumexp(s) - s[y], given the student logit of the label, which is not masked.
-fn hard(stats: RowStats, label_logit: f32) -> f32 {
-    return log1p(stats.student_sum - 1.0) + (stats.student_max - label_logit);
+fn hard(part: RowPart, label_logit: f32) -> f32 {
+    return log1p(part.student_sum - 1.0) + (part.student_max - label_logit);
 }
 
 // What turns a pair of logits into probabilities, once the statistics of the row are known.
@@ -75,13 +77,13 @@ struct Normalizer {
     log_ratio: f32,
 }
 
-fn finish(stats: RowStats) -> Normalizer {
-    let student = stats.student_tempered_sum;
-    let teacher = stats.teacher_tempered_sum;
+fn finish(part: RowPart) -> Normalizer {
+    let student = part.student_tempered_sum;
+    let teacher = part.teacher_tempered_sum;
     return Normalizer(
-        stats.student_max,
-        stats.teacher_max,
-        1.0 / stats.student_sum,
+        part.student_max,
+        part.teacher_max,
+        1.0 / part.student_sum,
         1.0 / student,
         1.0 / teacher,
         log1p((teacher - student) / student),
@@ -129,32 +131,4 @@ fn exponentials(shifted: vec4<f32>, is_precise: bool) -> Exponentials {
 // softmax(s) of four student logits, at temperature 1.
 fn hard_element(normalizer: Normalizer, student_plain: vec4<f32>) -> vec4<f32> {
     return student_plain * normalizer.student_factor;
-}
-
-// What four pairs of logits add to the soft term: q - p, and their part of soft / T².
-struct SoftElement {
-    difference: vec4<f32>,
-    divergence: vec4<f32>,
-}
-
-// `student` and `teacher` are relative to their maxima; `student_tempered` is e^(student / T).
-fn soft_element(
-    normalizer: Normalizer,
-    student: vec4<f32>,
-    student_tempered: vec4<f32>,
-    teacher: vec4<f32>,
-) -> SoftElement {
-    let q = student_tempered * normalizer.student_tempered_factor;
-    let p = exp2(teacher * params.temperature_exponent_scale) * normalizer.teacher_tempered_factor;
-    let limit = vec4(params.largest_distance);
-    let distance = clamp(teacher - student, -limit, limit);
-    // A finite y, however large, makes p · y 0 where p is.
-    let y = normalizer.log_ratio - distance * params.temperature_reciprocal;
-
-    let phi = phi(y);
-    let near = abs(y) < vec4(0.5);
-    return SoftElement(
-        select(q - p, p * (y + phi), near),
-        select((q - p) - p * y, p * phi, near),
-    );
 }
