@@ -2,8 +2,7 @@
 
 use candle_core::{CpuStorage, Error, Layout, Result};
 
-use crate::batch::Matrix;
-use crate::elements::Elements;
+use kdloss::{Elements, Matrix};
 
 /// The distance between consecutive rows, if there is one: if columns are neighbours, every leading dimension carries on
 /// where the one after it ends, and rows do not overlap.

@@ -11,7 +11,7 @@ use super::output_file::OutputFile;
 use super::panels::Drawn;
 
 /// The project's own font, so that no system font is needed.
-static FONT: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf");
+static FONT: &[u8] = include_bytes!("../assets/fonts/DejaVuSans-subset.ttf");
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {

@@ -12,7 +12,7 @@ use super::support::{Folder, close, eval, gradient, number};
 static TENSORS: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(data("kd_golden.safetensors")).expect("golden data"));
 
 fn data(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/data").join(name)
 }
 
 /// One case: its arguments, and what PyTorch answered.

@@ -1,7 +1,7 @@
 //! The teacher's opinion of one image, at several temperatures.
 
+use candle_core::{D, Result, Tensor};
 use candle_nn::ops::softmax;
-use kdloss::candle::candle_core::{D, Result, Tensor};
 
 use crate::data::{Digits, rows};
 use crate::model::Network;

@@ -3,7 +3,7 @@
 //! # How it works
 //!
 //! [`distillation_loss`] puts one operation on the graph of the student's logits. Its forward pass runs the fused kernel
-//! of [`cpu`](crate::cpu) once, which gives the loss and the gradient together, and keeps the gradient. The backward pass
+//! of [`kdloss::cpu`] once, which gives the loss and the gradient together, and keeps the gradient. The backward pass
 //! hands it on, multiplied by the gradient that arrives from above; where that is 1 throughout, as under
 //! `loss.backward()`, there is nothing to multiply. Logits are read where candle has them: a row offset or a row stride
 //! (`narrow`, `i(..)`) costs nothing; a transposed or broadcast tensor is copied first.
@@ -18,7 +18,7 @@
 //! | student | `[rows, vocab]`, `[batch, seq, vocab]`, or any other leading dimensions | `f32`, `f16` or `bf16` |
 //! | teacher | the same leading dimensions; the last may be wider or narrower | any of these, whatever the student's is |
 //! | labels | the leading dimensions | any integer type; only signed ones can hold an `ignore_index` of −100 |
-//! | result | `[]`, or the leading dimensions under [`Reduction::None`](crate::Reduction::None) | `f32` |
+//! | result | `[]`, or the leading dimensions under [`Reduction::None`] | `f32` |
 //! | gradient | the student's | the student's |
 //!
 //! The result is `f32` whatever the student's type: a loss needs digits that 16 bits do not have, and candle asks only
@@ -39,32 +39,33 @@
 mod operation;
 mod rows;
 
+/// The candle whose tensors these are: whoever names it by this path has the right version.
 pub use candle_core;
+pub use kdloss::{DistillationLoss, Divergence, IgnoredRows, Reduction};
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-use crate::loss::DistillationLoss;
 use operation::DistillationOp;
 
 /// The distillation loss of a batch of logits, differentiable with respect to the student's.
 ///
 /// `teacher` may be `None` where [`alpha`](DistillationLoss::alpha) is 1, `labels` where it is 0. The teacher gets no
-/// gradient: detach it where it comes out of a model with variables. Under [`Reduction::None`](crate::Reduction::None)
+/// gradient: detach it where it comes out of a model with variables. Under [`Reduction::None`]
 /// the result holds the rows' losses, and each row's gradient is multiplied by what arrives for that row.
 ///
 /// # Errors
 ///
-/// A teacher that is tracked for gradients; tensors of a type, shape or device that the [module](self) does not list; and
-/// any [`Error`](crate::Error) of the loss itself, whose text candle's error shows.
+/// A teacher that is tracked for gradients; tensors of a type, shape or device that the [crate](self) does not list; and
+/// any [`Error`](kdloss::Error) of the loss itself, whose text candle's error shows.
 ///
 /// # Examples
 ///
 /// One step of training:
 ///
 /// ```
+/// use candle_core::{DType, Device, Tensor};
 /// use candle_nn::{AdamW, Module, Optimizer, VarBuilder, VarMap, linear};
-/// use kdloss::DistillationLoss;
-/// use kdloss::candle::candle_core::{DType, Device, Tensor};
+/// use kdloss_candle::{DistillationLoss, distillation_loss};
 ///
 /// let variables = VarMap::new();
 /// let student = linear(8, 5, VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu))?;
@@ -76,7 +77,7 @@ use operation::DistillationOp;
 ///
 /// let settings = DistillationLoss::new().with_temperature(2.0).with_alpha(0.3);
 /// let student_logits = student.forward(&inputs)?;
-/// let loss = kdloss::candle::distillation_loss(&student_logits, &teacher_logits, &labels, &settings)?;
+/// let loss = distillation_loss(&student_logits, &teacher_logits, &labels, &settings)?;
 /// optimizer.backward_step(&loss)?;
 /// # assert!(loss.to_scalar::<f32>()?.is_finite());
 /// # Ok::<(), candle_core::Error>(())

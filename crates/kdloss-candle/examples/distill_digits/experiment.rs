@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use candle_core::{Error, Result, Tensor};
 use indicatif::ProgressBar;
-use kdloss::candle::candle_core::{Error, Result, Tensor};
-use kdloss::{DistillationLoss, IgnoredRows};
+use kdloss_candle::{DistillationLoss, IgnoredRows};
 use rayon::ThreadPoolBuilder;
 
 use crate::data::{Digits, Splits};

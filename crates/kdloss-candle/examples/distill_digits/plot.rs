@@ -39,7 +39,7 @@ const LIGHT_GREY: RGBColor = RGBColor(160, 160, 160);
 
 /// Draws the picture into a PNG file.
 pub(crate) fn draw(file: &Path, results: &[Curves], teacher: f64, targets: &SoftTargets) -> Drawn {
-    register_font(FONT, FontStyle::Normal, include_bytes!("../../assets/fonts/DejaVuSans-subset.ttf"))
+    register_font(FONT, FontStyle::Normal, include_bytes!("../../../kdloss-cli/assets/fonts/DejaVuSans-subset.ttf"))
         .map_err(|_| "the font cannot be read")?;
     let canvas = BitMapBackend::new(file, SIZE).into_drawing_area();
     canvas.fill(&WHITE)?;

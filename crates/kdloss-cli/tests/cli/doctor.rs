@@ -69,5 +69,5 @@ fn without_wgpu_the_processor_is_picked_and_the_remedy_told() {
     let wgpu = &answer["backends"][2];
     assert_eq!((&answer["auto"], &wgpu["available"]), (&"cpu".into(), &false.into()));
     assert_eq!(wgpu["adapters"].as_array().map(Vec::len), Some(0));
-    assert!(wgpu["note"].as_str().is_some_and(|note| note.contains("--features cli,wgpu")), "{wgpu}");
+    assert!(wgpu["note"].as_str().is_some_and(|note| note.contains("--features wgpu")), "{wgpu}");
 }

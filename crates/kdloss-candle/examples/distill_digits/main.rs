@@ -1,7 +1,7 @@
 //! Distillation on real data: a small network learns handwritten digits, from few labels alone or from a teacher too.
 //!
 //! ```text
-//! cargo run --release --example distill_digits --features candle [PICTURE.png]
+//! cargo run --release -p kdloss-candle --example distill_digits [-- PICTURE.png]
 //! ```
 //!
 //! A teacher learns from 1000 labelled images. Then small students, all alike, get labels for 5 images of each digit:
@@ -31,12 +31,12 @@ mod training;
 use std::error::Error;
 use std::path::PathBuf;
 
+use candle_core::Result as CandleResult;
 use data::{CLASSES, PIXELS, Splits};
 use experiment::{
     Experiment, LABELS_PER_DIGIT, Method, SEEDS, STUDENT_STEPS, STUDENT_WIDTH, TEACHER_STEPS, TEACHER_WIDTH,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use kdloss::candle::candle_core::Result as CandleResult;
 use report::Curves;
 use soft_targets::SoftTargets;
 

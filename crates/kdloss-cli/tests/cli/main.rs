@@ -1,5 +1,4 @@
 //! The `kdloss` program as its users meet it: processes, files, exit codes.
-#![cfg(feature = "cli")]
 
 mod bench;
 #[cfg(feature = "cuda")]

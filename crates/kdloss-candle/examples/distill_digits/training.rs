@@ -1,9 +1,8 @@
 //! Training: batches are dealt, the loss is `kdloss`'s, the optimiser is candle's AdamW.
 
+use candle_core::{Device, Result, Tensor};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
-use kdloss::DistillationLoss;
-use kdloss::candle::candle_core::{Device, Result, Tensor};
-use kdloss::candle::distillation_loss;
+use kdloss_candle::{DistillationLoss, distillation_loss};
 
 use crate::data::{Digits, UNLABELLED, rows};
 use crate::model::Network;

@@ -1,7 +1,7 @@
 //! Teacher and student: the same kind of network, of different width.
 
+use candle_core::{Device, Result, Tensor, Var};
 use candle_nn::{Linear, Module};
-use kdloss::candle::candle_core::{Device, Result, Tensor, Var};
 
 use crate::data::{CLASSES, Digits, PIXELS};
 

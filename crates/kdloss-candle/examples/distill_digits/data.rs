@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
+use candle_core::{Device, Result, Tensor};
 use flate2::read::GzDecoder;
-use kdloss::candle::candle_core::{Device, Result, Tensor};
 
 /// Images of 8 × 8 pixels with values 0 to 16, one a line, the digit in the last column.
 const FILE: &[u8] = include_bytes!("../data/digits.csv.gz");

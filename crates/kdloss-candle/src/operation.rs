@@ -2,17 +2,15 @@
 
 use std::sync::OnceLock;
 
+use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CustomOp1, D, DType, Device, Error, Layout, Result, Shape, Storage, Tensor, WithDType, bail,
 };
 use half::bf16;
 
-use super::rows::matrix;
-use crate::batch::{Batch, MatrixMut};
-use crate::cpu;
-use crate::elements::{Elements, ElementsMut};
-use crate::loss::{DistillationLoss, Reduction};
-use crate::value::LossValue;
+use kdloss::{Batch, DistillationLoss, ElementsMut, LossValue, MatrixMut, Reduction, cpu};
+
+use crate::rows::matrix;
 
 /// One evaluation of the loss; the student is the argument that candle passes.
 pub(super) struct DistillationOp {
@@ -34,12 +32,12 @@ impl DistillationOp {
         Self { loss, teacher, labels, wants_gradient, gradient: OnceLock::new() }
     }
 
-    fn evaluate(&self, batch: &Batch<'_>, shape: &Shape) -> Result<LossValue> {
+    fn evaluate(&self, batch: &Batch<'_>, dtype: DType, shape: &Shape) -> Result<LossValue> {
         if !self.wants_gradient {
             return cpu::forward(&self.loss, batch).map_err(Error::wrap);
         }
-        let (value, gradient) = match batch.student.data {
-            Elements::Bf16(_) => forward_backward::<bf16>(&self.loss, batch, shape)?,
+        let (value, gradient) = match dtype {
+            DType::BF16 => forward_backward::<bf16>(&self.loss, batch, shape)?,
             // An f16 student's as well: its gradient may be too small for f16 until a loss scale arrives.
             _ => forward_backward::<f32>(&self.loss, batch, shape)?,
         };
@@ -64,7 +62,7 @@ impl CustomOp1 for DistillationOp {
             batch = batch.with_labels(labels);
         }
 
-        let value = self.evaluate(&batch, layout.shape())?;
+        let value = self.evaluate(&batch, student.dtype(), layout.shape())?;
         Ok(match self.loss.reduction {
             Reduction::None => {
                 let leading = &layout.dims()[..layout.dims().len() - 1];
@@ -99,7 +97,8 @@ where
     for<'a> ElementsMut<'a>: From<&'a mut Vec<T>>,
 {
     let mut gradient = vec![T::zero(); shape.elem_count()];
-    let matrix = &mut MatrixMut::new(&mut gradient, batch.rows(), batch.student.cols);
+    let cols = shape.dims().last().copied().unwrap_or(0);
+    let matrix = &mut MatrixMut::new(&mut gradient, batch.rows(), cols);
     let value = cpu::forward_backward(loss, batch, matrix).map_err(Error::wrap)?;
     Ok((value, Tensor::from_vec(gradient, shape, &Device::Cpu)?))
 }

@@ -1,11 +1,8 @@
 //! The loss on candle's graph, against candle's own operations composed in `f64`: values, and gradients by `backward`.
 
-#![cfg(feature = "candle")]
-
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use candle_nn::ops::log_softmax;
-use kdloss::candle::distillation_loss;
-use kdloss::{DistillationLoss, IgnoredRows, Reduction};
+use kdloss_candle::{DistillationLoss, IgnoredRows, Reduction, distillation_loss};
 
 const ROWS: usize = 6;
 const VOCAB: usize = 37;

@@ -14,12 +14,12 @@ pub(crate) enum Device {}
 pub(crate) enum Gpu {}
 
 pub(crate) fn usable() -> Result<Vec<Device>> {
-    Err(Failure::new("not built in: build with --features cli,cuda"))
+    Err(Failure::new("not built in: build kdloss-cli with --features cuda"))
 }
 
 pub(crate) fn choose() -> Result<Device> {
     Err(Failure::new(
-        "backend cuda is not built into this program: build it with --features cli,cuda, or use --backend cpu or wgpu",
+        "backend cuda is not built into this program: build kdloss-cli with --features cuda, or use --backend cpu or wgpu",
     ))
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn adapters() -> Vec<Adapter> {
 
 pub(crate) fn choose(_wish: Option<&str>) -> Result<Adapter> {
     Err(Failure::new(
-        "backend wgpu is not built into this program: build it with --features cli,wgpu, or use --backend cpu",
+        "backend wgpu is not built into this program: build kdloss-cli with --features wgpu, or use --backend cpu",
     ))
 }
 

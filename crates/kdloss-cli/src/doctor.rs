@@ -117,7 +117,7 @@ fn wgpu_note(adapters: &[Adapter]) -> String {
     let software = adapters.iter().filter(|adapter| adapter.is_software()).count();
     match (adapters.len(), software) {
         _ if !gpu::BUILT_IN => {
-            format!("not built in: build with --features cli,wgpu; looked for Vulkan drivers {drivers}")
+            format!("not built in: build kdloss-cli with --features wgpu; looked for Vulkan drivers {drivers}")
         }
         (0, _) => format!(
             "no adapter; looked for Vulkan drivers {drivers}: install one (on Debian, mesa-vulkan-drivers has those of \
