@@ -35,8 +35,6 @@
 #![cfg_attr(not(feature = "wgpu"), doc = "* `wgpu` (a feature) computes it on any GPU, by WGSL kernels.")]
 #![cfg_attr(feature = "cuda", doc = "* [`cuda`] computes it on NVIDIA's GPUs, by CUDA kernels.")]
 #![cfg_attr(not(feature = "cuda"), doc = "* `cuda` (a feature) computes it on NVIDIA's GPUs, by CUDA kernels.")]
-#![cfg_attr(feature = "candle", doc = "* [`candle`] is the loss as an operation on candle's tensors.")]
-#![cfg_attr(not(feature = "candle"), doc = "* `candle` (a feature) is the loss as an operation on candle's tensors.")]
 //! * [`row_part`] and [`Divergence`] are the mathematics: what is known of a part of a row, a monoid, and one formula for a class.
 //!
 //! # What happens at the edges
@@ -62,14 +60,14 @@
 //! # Features
 //!
 //! None is on by default; the CPU path and the reference are always there. `wgpu` adds the WGSL kernels on Vulkan, Metal and
-//! Direct3D 12, `wgpu-gles` OpenGL beside them, `cuda` the CUDA kernels, `candle` the candle front end, and `cli` the `kdloss` program.
+//! Direct3D 12, `wgpu-gles` OpenGL beside them, and `cuda` the CUDA kernels.
+//!
+//! The loss as an operation on candle's tensors is the package `kdloss-candle`; the program `kdloss` is the package `kdloss-cli`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch;
 mod call;
-#[cfg(feature = "candle")]
-pub mod candle;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;

@@ -6,7 +6,7 @@ use super::available;
 use crate::cpu::element::Element;
 use crate::cpu::simd::{STRIP, Simd, Store, Task, Vector, phi_over_square};
 use crate::cpu::tile::Strip;
-use crate::row_stats::MASKED;
+use crate::row_part::MASKED;
 
 /// Applies a function of vectors to each number of a strip.
 struct Map<F>(Strip, F);
