@@ -5,11 +5,11 @@ use std::time::Instant;
 use kdloss::wgpu::wgpu::util::{BufferInitDescriptor, DeviceExt};
 use kdloss::wgpu::{Adapter, Batch, Kernels, Labels, Matrix, wgpu};
 
-use super::super::failure::{Failure, Result};
-use super::contest::Contest;
-use super::problem::Problem;
+use crate::backend::contest::Contest;
+use crate::backend::problem::Problem;
+use crate::failure::{Failure, Result};
 
-pub(super) struct Wgpu {
+pub(super) struct WgpuContest {
     kernels: Kernels,
     queue: wgpu::Queue,
     problem: Problem,
@@ -20,7 +20,7 @@ pub(super) struct Wgpu {
     target: wgpu::Buffer,
 }
 
-impl Wgpu {
+impl WgpuContest {
     pub(super) fn new(adapter: &Adapter, problem: Problem) -> Result<Self> {
         let (device, queue) = adapter.open()?;
         let kernels = Kernels::new(&device)?;
@@ -65,7 +65,7 @@ impl Wgpu {
     }
 }
 
-impl Contest for Wgpu {
+impl Contest for WgpuContest {
     /// A copy of one matrix, scaled: it reads one and writes one, where the loss reads two and writes one or none.
     fn floor(&mut self) -> Result<f64> {
         let copied = self.time(|encoder| {
