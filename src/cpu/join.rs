@@ -1,27 +1,49 @@
-//! What the tiles of a row come to: its terms, and what makes each tile's kept numbers the row's gradient.
+//! What the tiles of a row come to: the terms of the row, and the factors that make its gradient of what was kept of each tile.
 //!
-//! By the chain rule of the divergence, that of the row is the sum over its tiles of what each adds as if it were one element,
-//! with its mass for probability, and of its own divergence weighed by the teacher's mass. No term is negative.
+//! The chain rule of the divergence: that of the row is a sum over its tiles. Each tile adds what an element would that has the tile's
+//! masses for probabilities, and the tile's own divergence, weighed by the teacher's mass. No term is negative.
 
-use super::gradient::Factors;
+use super::gradient::kept::TeacherForm;
+use super::gradient::source::Factors;
 use super::recipe::Recipe;
-use super::row::{Row, RowOutcome, Settings};
-use super::tile::{Form, Summary};
+use super::settings::Settings;
+use super::tile::summarise::Summary;
 use crate::math::LOG2_E;
 use crate::row_stats::{RowFlags, RowStats, SoftElement, Temperature, is_masked};
 use crate::value::RowLoss;
 
+/// The terms of a row, and whether they are NaN for what the row holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowOutcome {
+    pub(super) row: RowLoss,
+    pub(super) nonfinite: bool,
+}
+
+/// Weight, reduction and scale of a row's gradient in one.
+pub(super) struct Weights {
+    /// Multiplies `softmax(s) - onehot(y)`.
+    pub(super) hard: f64,
+    /// Multiplies `q - p`.
+    pub(super) soft: f64,
+}
+
 /// What the tiles of a row come to.
 pub(super) struct Joined {
     pub(super) outcome: RowOutcome,
-    /// What makes the gradient of each tile; `None` if it is NaN.
+    /// The factors of each tile; `None` if the row's gradient is NaN.
     pub(super) factors: Option<Vec<Factors>>,
 }
 
 impl Joined {
-    pub(super) fn new(tiles: &[Summary], row: &Row<'_>, recipe: Recipe, settings: &Settings) -> Self {
+    /// Joins all tiles of a row. `label_logit` is the student's logit of the label, if the row has a hard term.
+    pub(super) fn new(
+        tiles: &[Summary],
+        recipe: Recipe,
+        settings: &Settings,
+        weights: Weights,
+        label_logit: Option<f32>,
+    ) -> Self {
         let loss = &settings.loss;
-        let weights = row.weights(settings);
         let total = Total::new(tiles, settings.temperature);
         if total.is_nonfinite(recipe) {
             let nan_if = |counts: bool| if counts { f64::NAN } else { 0.0 };
@@ -32,16 +54,15 @@ impl Joined {
         let factors = tiles.iter().zip(&total.shares).map(|(tile, &shares)| {
             let mut factors = Factors { hard: (weights.hard * shares.hard / total.hard) as f32, ..Factors::default() };
             if recipe.has_soft() {
-                let part = total.part(tile, shares);
-                divergence += part.divergence;
-                factors.student = (weights.soft * part.student_factor) as f32;
-                factors.teacher = (weights.soft * part.teacher_factor) as f32;
+                let soft = total.soft_share(tile, shares);
+                divergence += soft.divergence;
+                factors.student = (weights.soft * soft.student_factor) as f32;
+                factors.teacher = (weights.soft * soft.teacher_factor) as f32;
             }
             factors
         });
         let factors = Some(factors.collect());
-        // Read before the gradient overwrites it.
-        let hard = row.role.hard_label.map_or(0.0, |label| total.hard_term(row.columns.student().get(label)));
+        let hard = label_logit.map_or(0.0, |logit| total.hard_term(logit));
         let soft = if total.flags.contains(RowFlags::INFINITE_SOFT) {
             f64::INFINITY
         } else {
@@ -53,8 +74,9 @@ impl Joined {
 
 /// The statistics of a whole row, in `f64`.
 struct Total {
-    /// The largest reference of its tiles: a logit may be above.
+    /// The largest reference of the student's tiles, to which the sums are relative. A logit may be above it.
     student_max: f32,
+    /// The largest reference of the teacher's tiles.
     teacher_max: f32,
     hard: f64,
     student: f64,
@@ -63,11 +85,11 @@ struct Total {
     log_ratio: f64,
     flags: RowFlags,
     temperature: Temperature,
-    /// Of each tile.
+    /// The shares of each tile.
     shares: Vec<Shares>,
 }
 
-/// What makes exponentials relative to a tile's references relative to the row's, the largest of these: at most 1.
+/// Multiplies a tile's exponentials, which are relative to its own references, to make them relative to the row's. At most 1.
 #[derive(Debug, Clone, Copy)]
 struct Shares {
     hard: f64,
@@ -75,13 +97,13 @@ struct Shares {
     teacher: f64,
 }
 
-/// What a tile is to its row's soft term.
-struct Part {
-    /// What it adds to the divergence over `T²`.
+/// What a tile is to its row's soft term. `q - p` of an element is the sum of its kept numbers, each multiplied by its factor.
+struct SoftShare {
+    /// What the tile adds to the divergence over `T²`.
     divergence: f64,
-    /// Makes the student's kept numbers parts of `q - p`.
+    /// Multiplies the student's kept number.
     student_factor: f64,
-    /// Makes the teacher's kept numbers parts of `q - p`.
+    /// Multiplies the teacher's kept number.
     teacher_factor: f64,
 }
 
@@ -99,8 +121,8 @@ impl Total {
         });
         let shares: Vec<Shares> = shares.collect();
         let total = |of: fn(&RowStats, Shares) -> (f32, f64)| {
-            let parts = tiles.iter().zip(&shares).map(|(tile, &shares)| of(&tile.stats, shares));
-            parts.map(|(sum, share)| f64::from(sum) * share).sum::<f64>()
+            let pairs = tiles.iter().zip(&shares).map(|(tile, &shares)| of(&tile.stats, shares));
+            pairs.map(|(sum, share)| f64::from(sum) * share).sum::<f64>()
         };
         let student = total(|stats, shares| (stats.student_tempered_sum, shares.student));
         let teacher = total(|stats, shares| (stats.teacher_tempered_sum, shares.teacher));
@@ -132,7 +154,7 @@ impl Total {
         self.hard.ln() + (f64::from(self.student_max) - f64::from(label_logit))
     }
 
-    fn part(&self, tile: &Summary, shares: Shares) -> Part {
+    fn soft_share(&self, tile: &Summary, shares: Shares) -> SoftShare {
         let Summary { stats, .. } = tile;
         let (student_factor, teacher_factor) = (shares.student / self.student, shares.teacher / self.teacher);
         let student_sum = f64::from(stats.student_tempered_sum);
@@ -145,9 +167,9 @@ impl Total {
         let within = if p > 0.0 { p * tile.divergence } else { 0.0 };
         let divergence = f64::from(element.divergence) + within;
         match tile.form {
-            Form::Exponential => Part { divergence, student_factor, teacher_factor: -teacher_factor },
-            Form::Difference => {
-                Part { divergence, student_factor: f64::from(element.difference) / student_sum, teacher_factor: p }
+            TeacherForm::Exponential => SoftShare { divergence, student_factor, teacher_factor: -teacher_factor },
+            TeacherForm::Difference => {
+                SoftShare { divergence, student_factor: f64::from(element.difference) / student_sum, teacher_factor: p }
             }
         }
     }

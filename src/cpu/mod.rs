@@ -68,59 +68,35 @@
 //! * 16-bit gradients are the nearest value to the `f32` result.
 //! * After an error nothing has been written.
 
-mod agreement;
-mod aligned;
-#[doc(hidden)]
-pub mod alone;
-#[doc(hidden)]
-pub mod bracket;
-mod element;
-mod exponentials;
-#[doc(hidden)]
-pub mod floor;
+mod bench;
 mod gradient;
-mod instructions;
 mod join;
-mod kept;
-mod near;
-mod options;
-mod pairs;
 mod recipe;
-mod relative;
-mod row;
-mod running;
+mod rows;
+mod settings;
 mod simd;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod tile;
-mod visit;
 
 use rayon::prelude::*;
 
-pub use instructions::{Instructions, instructions};
-pub use options::{GradientStores, Options};
+#[doc(hidden)]
+pub use bench::{alone, bracket, floor};
+pub use settings::{GradientStores, Options};
+pub use simd::instructions::{Instructions, instructions};
 
 use crate::batch::{Batch, Checked, Matrix, MatrixMut, StudentView};
 use crate::elements::ElementsMut;
 use crate::error::Result;
 use crate::loss::DistillationLoss;
-use crate::row_stats::Temperature;
-use crate::value::{Denominators, LossValue};
-use instructions::{Detected, unavailable};
-use row::{Columns, Row, RowOutcome, Settings, Sweep};
-use simd::Store;
-use tile::TILE;
+use crate::value::LossValue;
+use join::RowOutcome;
+use rows::{Columns, Row, Sweep};
+use settings::{ELEMENTS_PER_THREAD, Settings};
 
-/// Rows prepared at a time, so that what is prepared stays small where rows are many and short.
+/// Rows that are prepared at a time: what is prepared stays small even if rows are many and short.
 const ROWS_AT_A_TIME: usize = 4096;
-
-/// Elements that are worth handing to another thread: some ten microseconds of work.
-const ELEMENTS_PER_THREAD: usize = 8192;
-
-/// What a last-level cache holds beside two matrices that are read, in bytes: gradients beyond are not found there by who reads
-/// them next.
-const LAST_LEVEL_CACHE: usize = 16 << 20;
 
 /// The loss of a batch, without its gradient.
 ///
@@ -201,7 +177,7 @@ impl Options {
     /// As [`forward`].
     pub fn forward(&self, loss: &DistillationLoss, batch: &Batch<'_>) -> Result<LossValue> {
         let checked = batch.check(loss)?;
-        let settings = self.settings(loss, &checked, None)?;
+        let settings = Settings::new(self, loss, &checked, None)?;
         let student = batch.student;
         let columns = (0..checked.rows)
             .map(|row| (Columns::Apart { student: student.row(row, checked.vocab), gradient: None }, None));
@@ -221,7 +197,7 @@ impl Options {
     ) -> Result<LossValue> {
         let checked = batch.check(loss)?;
         gradient.shape().check("gradient", checked.rows, checked.vocab)?;
-        let settings = self.settings(loss, &checked, Some(gradient))?;
+        let settings = Settings::new(self, loss, &checked, Some(gradient))?;
         let student: Matrix<'_> = batch.student;
         let columns = gradient.rows_mut().enumerate().map(|(row, gradient)| {
             let (gradient, padding) = gradient.split_at(checked.vocab);
@@ -242,48 +218,16 @@ impl Options {
     ) -> Result<LossValue> {
         let checked = batch.check(loss)?;
         let (student, targets) = batch.split_student();
-        let settings = self.settings(loss, &checked, Some(student))?;
+        let settings = Settings::new(self, loss, &checked, Some(student))?;
         let columns = student.rows_mut().map(|row| {
             let (classes, padding) = row.split_at(checked.vocab);
             (Columns::InPlace(classes), Some(padding))
         });
         Ok(evaluate(&settings, &targets, &checked, columns))
     }
-
-    fn settings(
-        &self,
-        loss: &DistillationLoss,
-        checked: &Checked,
-        gradient: Option<&MatrixMut<'_>>,
-    ) -> Result<Settings> {
-        let wanted = self.instructions.map_or_else(instructions, Ok)?;
-        let threads = rayon::current_num_threads();
-        // With several rows to each thread, sharing the tiles of a row as well would only cost locality.
-        let rows_suffice = checked.rows >= 4 * threads;
-        // A few parts for each thread, so that none waits long for another.
-        let part = checked.vocab.div_ceil(TILE).div_ceil(4 * threads).max(ELEMENTS_PER_THREAD / TILE);
-        Ok(Settings {
-            loss: *loss,
-            temperature: Temperature::new(loss.temperature),
-            denominators: Denominators::new(loss, checked),
-            instructions: Detected::new(wanted).ok_or_else(|| unavailable(wanted.name()))?,
-            store: self.store(checked, gradient),
-            vocab: checked.vocab,
-            tiles_of_a_thread: if rows_suffice { usize::MAX } else { part },
-        })
-    }
-
-    fn store(&self, checked: &Checked, gradient: Option<&MatrixMut<'_>>) -> Store {
-        let bytes = gradient.map_or(0, |gradient| checked.rows * checked.vocab * gradient.data.dtype().size());
-        match self.gradient_stores {
-            GradientStores::Auto if bytes > LAST_LEVEL_CACHE => Store::Streaming,
-            GradientStores::Streaming => Store::Streaming,
-            _ => Store::Cached,
-        }
-    }
 }
 
-/// Evaluates the rows of a checked batch, given the columns of each and its padding.
+/// Evaluates the rows of a checked batch. `columns` gives those of each row and its padding.
 fn evaluate<'a, Student: Sync>(
     settings: &Settings,
     batch: &Batch<'a, Student>,
@@ -312,17 +256,18 @@ fn evaluate<'a, Student: Sync>(
     LossValue::reduce(loss, checked, outcomes.iter().map(|outcome| outcome.row).collect(), nonfinite_rows)
 }
 
-/// Consecutive rows: shared among threads where there are enough, else one after another, whose tiles threads share.
+/// Evaluates consecutive rows. Threads share them if there are enough rows; else they are taken one after another, and threads share
+/// the tiles of each.
 fn evaluate_block(settings: &Settings, rows: Vec<Row<'_>>) -> Vec<RowOutcome> {
     if settings.tiles_of_a_thread < usize::MAX {
         return rows.into_iter().fold(Sweep::new(settings), Sweep::row).finish();
     }
     let min_rows = (ELEMENTS_PER_THREAD / settings.vocab).max(1);
-    let parts: Vec<Vec<RowOutcome>> = rows
+    let outcomes: Vec<Vec<RowOutcome>> = rows
         .into_par_iter()
         .with_min_len(min_rows)
         .fold(|| Sweep::new(settings), Sweep::row)
         .map(Sweep::finish)
         .collect();
-    parts.concat()
+    outcomes.concat()
 }
