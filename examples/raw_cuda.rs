@@ -5,7 +5,8 @@
 //! asked for.
 
 use kdloss::DistillationLoss;
-use kdloss::cuda::{Batch, Kernels, Matrix, MatrixMut, Workspace, context, cudarc::driver::CudaSlice};
+use kdloss::cuda::{Batch, Kernels, Matrix, MatrixMut, Workspace, context};
+use kdloss::external::cudarc::driver::CudaSlice;
 
 const ROWS: usize = 64;
 const VOCAB: usize = 1_000;
@@ -29,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_teacher(Matrix::new(&teacher, ROWS, VOCAB))
         .with_labels(&labels);
     let mut target = MatrixMut::new(&mut gradient, ROWS, VOCAB);
-    kernels.forward_backward(&stream, &mut workspace, &loss, &batch, &mut target)?;
+    kernels.launch_forward_backward(&stream, &mut workspace, &loss, &batch, &mut target)?;
 
     // Here the stream is waited for.
     println!("loss {:.6}", workspace.read()?.loss);

@@ -3,8 +3,9 @@
 //! A trainer on wgpu has a device, a queue, and logits that lie in buffers already. The kernels record one compute pass
 //! into its encoder, and submit nothing: the gradient is in its buffer for whatever is submitted next.
 
-use kdloss::wgpu::wgpu::util::{BufferInitDescriptor, DeviceExt, DownloadBuffer};
-use kdloss::wgpu::{Batch, Kernels, Labels, Matrix, wgpu};
+use kdloss::external::wgpu;
+use kdloss::external::wgpu::util::{BufferInitDescriptor, DeviceExt, DownloadBuffer};
+use kdloss::wgpu::{Batch, Kernels, Labels, Matrix};
 use kdloss::{DType, DistillationLoss};
 
 const ROWS: usize = 64;
@@ -36,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
 
     // Made once, and kept: they compile what they need when it is first encoded.
-    let kernels = Kernels::new(&device)?;
+    let kernels = Kernels::new(&device, &queue)?;
     let matrix = |buffer| Matrix::new(buffer, DType::F32, ROWS, VOCAB);
     let batch = Batch::new(matrix(&student)).with_teacher(matrix(&teacher)).with_labels(Labels::i64(&labels));
     let loss = DistillationLoss::new().with_temperature(2.0).with_alpha(0.5);

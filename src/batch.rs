@@ -1,10 +1,9 @@
-//! One batch of logits and labels, borrowed, and the one place where shapes are checked.
+//! One batch of logits and labels, borrowed.
 
-use std::ops::Range;
-
+use crate::call::{Call, Counts, RowRole, Shapes, Target};
 use crate::elements::{Elements, ElementsMut, Labels};
 use crate::error::{Error, Result};
-use crate::loss::{DistillationLoss, IgnoredRows};
+use crate::loss::DistillationLoss;
 
 /// A borrowed matrix of logits: `rows` rows of `cols` elements, whose starts lie `row_stride` elements apart.
 ///
@@ -162,16 +161,9 @@ impl<'a, Student> Batch<'a, Student> {
 }
 
 impl<Student> Batch<'_, Student> {
-    /// What `row` contributes; the batch has been checked against the same loss.
-    pub(crate) fn role(&self, loss: &DistillationLoss, row: usize) -> RowRole {
-        let label = self.labels.map(|labels| labels.get(row));
-        let labelled = label != Some(loss.ignore_index);
-        let counts_soft = labelled || loss.ignored_rows == IgnoredRows::SoftOnly;
-        RowRole {
-            // A checked label that is not ignored is a class, so the conversion keeps it.
-            hard_label: label.filter(|_| labelled && loss.has_hard_term()).map(|label| label as usize),
-            soft: counts_soft && loss.has_soft_term(),
-        }
+    /// What `row` contributes to a checked call.
+    pub(crate) fn role(&self, call: &Call, row: usize) -> RowRole {
+        call.role(self.labels.map(|labels| labels.get(row)))
     }
 }
 
@@ -185,48 +177,39 @@ impl<Student: StudentView> Batch<'_, Student> {
     /// The vocabulary: what [`Batch::with_vocab`] set, else the narrower of student and teacher.
     #[must_use]
     pub fn vocab(&self) -> usize {
-        let narrower = self.teacher.map_or(usize::MAX, |teacher| teacher.cols).min(self.student.shape().cols);
-        self.vocab.unwrap_or(narrower)
+        self.shapes().vocab()
     }
 
-    /// Checks everything about the batch that a loss relies on.
-    pub(crate) fn check(&self, loss: &DistillationLoss) -> Result<Checked> {
-        loss.validate()?;
-        let (rows, vocab) = (self.rows(), self.vocab());
-        if vocab == 0 {
-            return Err(Error::EmptyVocab);
+    fn shapes(&self) -> Shapes {
+        Shapes {
+            student: self.student.shape(),
+            teacher: self.teacher.map(|teacher| teacher.shape()),
+            labels: self.labels.map(|labels| labels.len()),
+            row_grad_scale: self.row_grad_scale.map(<[f32]>::len),
+            vocab: self.vocab,
         }
-        self.student.shape().check("student", rows, vocab)?;
-        if loss.has_soft_term() {
-            let teacher = self.teacher.ok_or(Error::MissingTeacher { alpha: loss.alpha })?;
-            teacher.shape().check("teacher", rows, vocab)?;
-        }
-        if let Some(scale) = self.row_grad_scale {
-            same_rows("row_grad_scale", rows, scale.len())?;
-        }
-        let labelled_rows = self.check_labels(loss, rows, vocab)?;
-        let soft_rows = match loss.ignored_rows {
-            IgnoredRows::Skip => labelled_rows,
-            IgnoredRows::SoftOnly => rows,
-        };
-        Ok(Checked { rows, vocab, labelled_rows, soft_rows })
+    }
+
+    /// Checks everything about the batch that a loss relies on, and counts the rows that count.
+    pub(crate) fn check(&self, loss: &DistillationLoss, target: Target<Shape>) -> Result<(Call, Counts)> {
+        let call = Call::new(loss, &self.shapes(), target)?;
+        let counts = call.counts(self.labelled_rows(&call)?);
+        Ok((call, counts))
     }
 
     /// Checks the labels and counts the rows that have one: all rows where there are no labels.
-    fn check_labels(&self, loss: &DistillationLoss, rows: usize, vocab: usize) -> Result<usize> {
-        let Some(labels) = self.labels else {
-            return if loss.has_hard_term() { Err(Error::MissingLabels { alpha: loss.alpha }) } else { Ok(rows) };
-        };
-        same_rows("labels", rows, labels.len())?;
-        let classes: Range<i64> = 0..i64::try_from(vocab).unwrap_or(i64::MAX);
+    fn labelled_rows(&self, call: &Call) -> Result<usize> {
+        let Some(labels) = self.labels else { return Ok(call.rows) };
+        let classes = 0..i64::try_from(call.vocab).unwrap_or(i64::MAX);
+        let ignore_index = call.loss.ignore_index;
         let mut labelled_rows = 0;
-        for row in 0..rows {
+        for row in 0..call.rows {
             let label = labels.get(row);
-            if label == loss.ignore_index {
+            if label == ignore_index {
                 continue;
             }
             if !classes.contains(&label) {
-                return Err(Error::LabelOutOfRange { row, label, vocab, ignore_index: loss.ignore_index });
+                return Err(Error::LabelOutOfRange { row, label, vocab: call.vocab, ignore_index });
             }
             labelled_rows += 1;
         }
@@ -244,29 +227,9 @@ impl<'a, 'm> Batch<'a, MatrixMut<'m>> {
     }
 }
 
-/// What a checked batch is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Checked {
-    pub(crate) rows: usize,
-    pub(crate) vocab: usize,
-    /// Rows whose label is a class; all rows where there are no labels.
-    pub(crate) labelled_rows: usize,
-    /// Rows whose soft term counts.
-    pub(crate) soft_rows: usize,
-}
-
-/// What one row contributes to the loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RowRole {
-    /// The class of the hard term, if the row has one.
-    pub(crate) hard_label: Option<usize>,
-    /// Whether the soft term counts.
-    pub(crate) soft: bool,
-}
-
 /// Rows, columns and layout of a matrix, and the elements its buffer holds.
 #[doc(hidden)]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     pub(crate) len: usize,
     pub(crate) rows: usize,
@@ -278,7 +241,9 @@ impl Shape {
     /// Checks a matrix against the number of rows and classes it must have.
     pub(crate) fn check(self, matrix: &'static str, rows: usize, vocab: usize) -> Result<()> {
         let Shape { len, rows: found, cols, row_stride } = self;
-        same_rows(matrix, rows, found)?;
+        if found != rows {
+            return Err(Error::RowCountMismatch { part: matrix, expected: rows, found });
+        }
         if vocab > cols {
             return Err(Error::VocabTooWide { matrix, vocab, cols });
         }
@@ -294,10 +259,6 @@ impl Shape {
         }
         Ok(())
     }
-}
-
-fn same_rows(part: &'static str, expected: usize, found: usize) -> Result<()> {
-    if expected == found { Ok(()) } else { Err(Error::RowCountMismatch { part, expected, found }) }
 }
 
 /// A view of logits that has a shape: [`Matrix`] or [`MatrixMut`].

@@ -248,6 +248,19 @@ pub enum Error {
         limit: u64,
     },
 
+    /// A matrix has more columns than kernels count.
+    #[error(
+        "the {matrix} matrix has {cols} columns, more than the {limit} that these kernels can count: split its vocabulary"
+    )]
+    TooManyColumns {
+        /// Which matrix.
+        matrix: &'static str,
+        /// Its columns.
+        cols: usize,
+        /// The most.
+        limit: usize,
+    },
+
     /// More rows than the device can keep the losses of.
     #[error(
         "the batch has {rows} rows, more than the {limit} that this device can hold the losses of: split the batch"

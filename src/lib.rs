@@ -35,9 +35,7 @@
 #![cfg_attr(not(feature = "wgpu"), doc = "* `wgpu` (a feature) computes it on any GPU, by WGSL kernels.")]
 #![cfg_attr(feature = "cuda", doc = "* [`cuda`] computes it on NVIDIA's GPUs, by CUDA kernels.")]
 #![cfg_attr(not(feature = "cuda"), doc = "* `cuda` (a feature) computes it on NVIDIA's GPUs, by CUDA kernels.")]
-#![cfg_attr(feature = "candle", doc = "* [`candle`] is the loss as an operation on candle's tensors.")]
-#![cfg_attr(not(feature = "candle"), doc = "* `candle` (a feature) is the loss as an operation on candle's tensors.")]
-//! * [`row_stats`] is the mathematics: a monoid of row statistics, and one formula per element.
+//! * [`row_part`] and [`Divergence`] are the mathematics: what is known of a part of a row, a monoid, and one formula for a class.
 //!
 //! # What happens at the edges
 //!
@@ -62,28 +60,46 @@
 //! # Features
 //!
 //! None is on by default; the CPU path and the reference are always there. `wgpu` adds the WGSL kernels on Vulkan, Metal and
-//! Direct3D 12, `wgpu-gles` OpenGL beside them, `cuda` the CUDA kernels, `candle` the candle front end, and `cli` the `kdloss` program.
+//! Direct3D 12, `wgpu-gles` OpenGL beside them, and `cuda` the CUDA kernels.
+//!
+//! The loss as an operation on candle's tensors is the package `kdloss-candle`; the program `kdloss` is the package `kdloss-cli`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch;
-#[cfg(feature = "candle")]
-pub mod candle;
+mod call;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod divergence;
 mod elements;
 mod error;
 mod loss;
 mod math;
 pub mod reference;
-pub mod row_stats;
+pub mod row_part;
 mod value;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;
 
+/// The crates whose types the GPU backends take, in the versions that they take.
+///
+/// ```
+/// # #[cfg(feature = "wgpu")]
+/// use kdloss::external::wgpu; // wgpu's own Device, Queue, Buffer; `kdloss::wgpu` is the backend
+/// ```
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+pub mod external {
+    #[cfg(feature = "cuda")]
+    pub use ::cudarc;
+    #[cfg(feature = "wgpu")]
+    pub use ::wgpu;
+}
+
 pub use batch::{Batch, Matrix, MatrixMut, StudentView};
+pub use call::Target;
+pub use divergence::Divergence;
 pub use elements::{DType, Elements, ElementsMut, Labels};
 pub use error::{Error, Result};
-pub use loss::{DistillationLoss, Divergence, IgnoredRows, Reduction};
+pub use loss::{DistillationLoss, IgnoredRows, Reduction};
 pub use value::{LossValue, RowLoss};

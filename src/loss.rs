@@ -1,5 +1,6 @@
 //! What to compute: the distillation loss, its weights and its conventions.
 
+use crate::divergence::Divergence;
 use crate::error::{Error, Result};
 
 /// The knowledge-distillation loss: how to mix it, how to reduce it, what to ignore.
@@ -53,15 +54,6 @@ pub struct DistillationLoss {
     /// Factor of the gradient alone: the gradient that arrives from above, or a loss scale. Default 1. The factors of a row's
     /// gradient, `grad_scale` over the reduction's denominator, are `f32` numbers: where they overflow, so does the gradient.
     pub grad_scale: f64,
-}
-
-/// How far the student's distribution is from the teacher's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Divergence {
-    /// `KL(teacher ‖ student) = Σ p · (log p - log q)`.
-    #[default]
-    ForwardKl,
 }
 
 /// How the losses of the rows become one number. The gradient is that of this number.

@@ -1,7 +1,7 @@
 //! The two transcendental functions of the kernels, as polynomials that a compiler vectorises: no branch, no table.
 //!
-//! `FUSED` says whether the surrounding code is compiled for a processor with fused multiply-add. Without that
-//! instruction `f32::mul_add` is a call into the C library, many times slower than the product and the sum.
+//! Products and sums are rounded each: without the instruction, `f32::mul_add` is a call into the C library. The loops of
+//! `cpu::simd` have the same polynomials in fused multiply-adds where a processor has them.
 
 /// `log2(e)`, to write `e^x` as `2^(x · LOG2_E)`.
 pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
@@ -17,17 +17,12 @@ pub(crate) const EXP2: [f32; 7] =
 /// `φ(y) / y²` for `y` in `(-½, ½)`: minimax for the relative error, off by 2.4e-8.
 pub(crate) const PHI: [f32; 6] = [0.5, 0.166_666_66, 0.041_665_796, 0.008_333_452, 0.001_398_199_7, 0.000_198_756_29];
 
-#[inline(always)]
-fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
-}
-
 /// Evaluates a polynomial by Horner's rule; `coefficients` begin with the constant.
 #[inline(always)]
-fn polynomial<const FUSED: bool, const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
+fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut value = coefficients[N - 1];
     for degree in (0..N - 1).rev() {
-        value = multiply_add::<FUSED>(value, x, coefficients[degree]);
+        value = value * x + coefficients[degree];
     }
     value
 }
@@ -43,12 +38,12 @@ pub(crate) fn max_or_second(a: f32, b: f32) -> f32 {
 ///
 /// `x` is split into an integer, which becomes the exponent, and a rest in `[-½, ½]`, for the polynomial [`EXP2`].
 #[inline(always)]
-pub(crate) fn exp2<const FUSED: bool>(x: f32) -> f32 {
+pub(crate) fn exp2(x: f32) -> f32 {
     // At -127 the exponent bits below are 0, and so is the result.
     let x = max_or_second(-127.0, x);
     let shifted = x + ROUND;
     let rest = x - (shifted - ROUND);
-    let mantissa = polynomial::<FUSED, 7>(rest, EXP2);
+    let mantissa = polynomial(rest, EXP2);
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     mantissa * power
 }
@@ -56,8 +51,8 @@ pub(crate) fn exp2<const FUSED: bool>(x: f32) -> f32 {
 /// `φ(y) = e^y - 1 - y` for `|y| < ½`, to 1e-7 relative, as `y²` times the polynomial [`PHI`].
 /// Outside that range the value means nothing, and the caller takes the other branch.
 #[inline(always)]
-pub(crate) fn phi<const FUSED: bool>(y: f32) -> f32 {
-    y * y * polynomial::<FUSED, 6>(y, PHI)
+pub(crate) fn phi(y: f32) -> f32 {
+    y * y * polynomial(y, PHI)
 }
 
 #[cfg(test)]
@@ -76,27 +71,23 @@ mod tests {
 
     #[test]
     fn exp2_is_accurate_to_two_units_in_the_last_place() {
-        for ours in [exp2::<true>, exp2::<false>] {
-            assert!(largest_relative_error(floats(-1e-6, -126.0, 1009), ours, f64::exp2) < 2e-7);
-        }
+        assert!(largest_relative_error(floats(-1e-6, -126.0, 1009), exp2, f64::exp2) < 2e-7);
     }
 
     #[test]
     fn exp2_is_exact_at_zero_and_flushes_what_is_tiny() {
-        assert_eq!(exp2::<true>(0.0), 1.0);
-        assert_eq!(exp2::<false>(-126.0), f32::MIN_POSITIVE);
+        assert_eq!(exp2(0.0), 1.0);
+        assert_eq!(exp2(-126.0), f32::MIN_POSITIVE);
         for x in [-126.6, -127.0, -1e30, f32::MIN, f32::NEG_INFINITY] {
-            assert_eq!(exp2::<true>(x), 0.0);
+            assert_eq!(exp2(x), 0.0);
         }
     }
 
     #[test]
     fn phi_is_accurate_on_both_sides_of_zero() {
         let exact = |y: f64| (2..30).rev().fold(0.0, |sum, k| (sum + 1.0) * y / f64::from(k)) * y;
-        for ours in [phi::<true>, phi::<false>] {
-            assert!(largest_relative_error(floats(1e-9, 0.5, 1009), ours, exact) < 3e-7);
-            assert!(largest_relative_error(floats(-1e-9, -0.5, 1009), ours, exact) < 3e-7);
-        }
-        assert_eq!(phi::<true>(0.0), 0.0);
+        assert!(largest_relative_error(floats(1e-9, 0.5, 1009), phi, exact) < 3e-7);
+        assert!(largest_relative_error(floats(-1e-9, -0.5, 1009), phi, exact) < 3e-7);
+        assert_eq!(phi(0.0), 0.0);
     }
 }

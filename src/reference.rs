@@ -2,10 +2,12 @@
 //!
 //! Every backend is checked against this. It is written to be read, and never optimised; use [`cpu`](crate::cpu).
 
-use crate::batch::{Batch, Matrix, RowRole};
+use crate::batch::{Batch, Matrix};
+use crate::call::{RowRole, Target};
+use crate::divergence::Divergence;
 use crate::error::Result;
-use crate::loss::{DistillationLoss, Divergence};
-use crate::value::{Denominators, LossValue, RowLoss};
+use crate::loss::DistillationLoss;
+use crate::value::{LossValue, RowLoss};
 
 /// The loss of a batch.
 ///
@@ -35,19 +37,19 @@ pub fn forward(loss: &DistillationLoss, batch: &Batch<'_>) -> Result<LossValue> 
 /// # Ok::<(), kdloss::Error>(())
 /// ```
 pub fn forward_backward(loss: &DistillationLoss, batch: &Batch<'_>) -> Result<(LossValue, Vec<f64>)> {
-    let checked = batch.check(loss)?;
-    let denominators = Denominators::new(loss, &checked);
-    let mut rows = Vec::with_capacity(checked.rows);
-    let mut gradient = Vec::with_capacity(checked.rows * checked.vocab);
+    let (call, counts) = batch.check(loss, Target::None)?;
+    let denominators = call.denominators(counts);
+    let mut rows = Vec::with_capacity(call.rows);
+    let mut gradient = Vec::with_capacity(call.rows * call.vocab);
     let mut nonfinite_rows = 0;
-    for index in 0..checked.rows {
-        let student = unmasked_row(&batch.student, index, checked.vocab);
-        let role = batch.role(loss, index);
-        let teacher = batch.teacher.filter(|_| role.soft).map(|teacher| unmasked_row(&teacher, index, checked.vocab));
+    for index in 0..call.rows {
+        let student = unmasked_row(&batch.student, index, call.vocab);
+        let role = batch.role(&call, index);
+        let teacher = batch.teacher.filter(|_| role.soft).map(|teacher| unmasked_row(&teacher, index, call.vocab));
         let row = Row::new(loss, role, &student, teacher.as_deref());
 
         let scale = loss.grad_scale * batch.row_grad_scale.map_or(1.0, |scale| f64::from(scale[index]));
-        for column in 0..checked.vocab {
+        for column in 0..call.vocab {
             let hard = if role.hard_label.is_some() { loss.alpha * row.hard_gradient[column] } else { 0.0 };
             let soft = if role.soft { (1.0 - loss.alpha) * row.soft_gradient[column] } else { 0.0 };
             let counts = role.hard_label.is_some() || role.soft;
@@ -56,7 +58,7 @@ pub fn forward_backward(loss: &DistillationLoss, batch: &Batch<'_>) -> Result<(L
         nonfinite_rows += usize::from(row.nonfinite);
         rows.push(RowLoss::new(loss, row.hard, row.soft));
     }
-    Ok((LossValue::reduce(loss, &checked, rows, nonfinite_rows), gradient))
+    Ok((LossValue::reduce(&call, counts, rows, nonfinite_rows), gradient))
 }
 
 /// The terms of one row and their gradients, before weights and reduction.

@@ -1,7 +1,7 @@
 //! The loss of a batch, and how the losses of its rows become it.
 
-use crate::batch::Checked;
-use crate::loss::{DistillationLoss, Reduction};
+use crate::call::{Call, Counts};
+use crate::loss::DistillationLoss;
 
 /// The loss of a batch. See [`Reduction`] for how rows become these numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,38 +43,14 @@ impl RowLoss {
     }
 }
 
-/// What the sums of the terms over rows are divided by; never 0.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Denominators {
-    pub(crate) hard: f64,
-    pub(crate) soft: f64,
-}
-
-impl Denominators {
-    pub(crate) fn new(loss: &DistillationLoss, checked: &Checked) -> Self {
-        // A term that no row counts for has a sum of 0, which any denominator leaves as it is.
-        let rows = |count: usize| count.max(1) as f64;
-        match loss.reduction {
-            Reduction::Mean => Self { hard: rows(checked.labelled_rows), soft: rows(checked.soft_rows) },
-            Reduction::Sum | Reduction::None => Self { hard: 1.0, soft: 1.0 },
-            Reduction::DividedBy(denominator) => Self { hard: denominator, soft: denominator },
-        }
-    }
-}
-
 impl LossValue {
-    /// Reduces the rows of a checked batch.
-    pub(crate) fn reduce(
-        loss: &DistillationLoss,
-        checked: &Checked,
-        rows: Vec<RowLoss>,
-        nonfinite_rows: usize,
-    ) -> Self {
-        let denominators = Denominators::new(loss, checked);
+    /// Reduces the rows of a call, of which so many count.
+    pub(crate) fn reduce(call: &Call, counts: Counts, rows: Vec<RowLoss>, nonfinite_rows: usize) -> Self {
+        let (loss, denominators) = (&call.loss, call.denominators(counts));
         // Not `sum`, whose sum of nothing is -0.
         let total = |term: fn(&RowLoss) -> Option<f64>| rows.iter().filter_map(term).fold(0.0, |sum, term| sum + term);
         let hard = loss.has_hard_term().then(|| total(|row| row.hard) / denominators.hard);
         let soft = loss.has_soft_term().then(|| total(|row| row.soft) / denominators.soft);
-        Self { loss: loss.mix(hard, soft), hard, soft, rows, counted_rows: checked.labelled_rows, nonfinite_rows }
+        Self { loss: loss.mix(hard, soft), hard, soft, rows, counted_rows: counts.labelled_rows, nonfinite_rows }
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use kdloss::DType;
-use kdloss::cuda::cudarc::driver::{CudaFunction, CudaModule, CudaSlice, DeviceRepr, LaunchConfig, PushKernelArg};
-use kdloss::cuda::cudarc::nvrtc::Ptx;
 use kdloss::cuda::{Kernels, nvrtc};
+use kdloss::external::cudarc::driver::{CudaFunction, CudaModule, CudaSlice, DeviceRepr, LaunchConfig, PushKernelArg};
+use kdloss::external::cudarc::nvrtc::Ptx;
 
 use crate::problem::{ALPHA, Problem, Result, TEMPERATURE};
 

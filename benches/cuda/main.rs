@@ -19,9 +19,9 @@ use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use kdloss::DType;
-use kdloss::cuda::cudarc::driver::CudaStream;
-use kdloss::cuda::cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
 use kdloss::cuda::{Kernels, Workspace, context, devices, driver_version};
+use kdloss::external::cudarc::driver::CudaStream;
+use kdloss::external::cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
 
 use composed::{Composed, Copy, Module};
 use problem::{Problem, Result};

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use kdloss::cuda::cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE;
-use kdloss::cuda::cudarc::driver::{CudaSlice, CudaStream};
 use kdloss::cuda::raw::{Batch, Labels, Matrix};
 use kdloss::cuda::{Kernels, Workspace};
-use kdloss::{DType, DistillationLoss};
+use kdloss::external::cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE;
+use kdloss::external::cudarc::driver::{CudaSlice, CudaStream};
+use kdloss::{DType, DistillationLoss, Target};
 
 pub const TEMPERATURE: f64 = 2.0;
 pub const ALPHA: f64 = 0.5;
@@ -88,18 +88,20 @@ impl Problem {
 
     /// Launches the library's kernel on a set.
     pub fn launch(&self, kernels: &Kernels, workspace: &mut Workspace, set: usize) -> Result<()> {
-        use kdloss::cuda::cudarc::driver::DevicePtr;
+        use kdloss::external::cudarc::driver::DevicePtr;
         let set = &self.sets[set];
         let matrix = |buffer: &CudaSlice<u8>| {
             let (address, _guard) = buffer.device_ptr(&self.stream);
             Matrix::new(address, self.rows * self.stride(), self.dtype, self.rows, self.vocab)
                 .with_row_stride(self.stride())
         };
-        let labels = Labels::i64(self.labels.device_ptr(&self.stream).0);
+        let labels = Labels::i64(self.labels.device_ptr(&self.stream).0, self.labels.len());
         let batch = Batch::new(matrix(&set.student)).with_teacher(matrix(&set.teacher)).with_labels(labels);
         // SAFETY: the slices are of this context and as long as they say; one stream uses them, and nothing reads the
         // gradient meanwhile.
-        unsafe { kernels.launch(&self.stream, workspace, &Self::loss(), &batch, Some(matrix(&set.gradient))) }?;
+        unsafe {
+            kernels.launch_raw(&self.stream, workspace, &Self::loss(), &batch, Target::Separate(matrix(&set.gradient)))
+        }?;
         Ok(())
     }
 }

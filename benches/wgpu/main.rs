@@ -62,7 +62,7 @@ impl<'k> Contest<'k> {
     }
 
     /// All of them compute the same loss.
-    fn check(&mut self, queue: &kdloss::wgpu::wgpu::Queue) {
+    fn check(&mut self, queue: &kdloss::external::wgpu::Queue) {
         let device = self.problem.kernels.device();
         let mut encoder = device.create_command_encoder(&Default::default());
         let pending = self.problem.encode(&mut encoder);
@@ -70,7 +70,7 @@ impl<'k> Contest<'k> {
         queue.submit([encoder.finish()]);
         let ours = pending.read().expect("a loss").loss;
         let (sender, receiver) = std::sync::mpsc::channel();
-        kdloss::wgpu::wgpu::util::DownloadBuffer::read_buffer(
+        kdloss::external::wgpu::util::DownloadBuffer::read_buffer(
             device,
             queue,
             &self.composed.loss.slice(..),
@@ -79,7 +79,7 @@ impl<'k> Contest<'k> {
                 sender.send(bytemuck::pod_read_unaligned::<f32>(&bytes)).expect("someone waits for it");
             },
         );
-        device.poll(kdloss::wgpu::wgpu::PollType::wait_indefinitely()).expect("the device answers");
+        device.poll(kdloss::external::wgpu::PollType::wait_indefinitely()).expect("the device answers");
         let composed = f64::from(receiver.recv().expect("the loss has been read"));
         let cpu = self.problem.on_cpu().loss;
         for other in [composed, cpu] {
@@ -94,7 +94,7 @@ fn main() {
         std::process::exit(2);
     });
     let (device, queue) = adapter.open().expect("the adapter opens");
-    let kernels = Kernels::new(&device).expect("the kernels compile");
+    let kernels = Kernels::new(&device, &queue).expect("the kernels compile");
     let stopwatch = Stopwatch::new(&device, &queue);
     let rows = std::env::var("KDLOSS_BENCH_ROWS").map_or(32, |rows| rows.parse().expect("a number of rows"));
     let info = adapter.info();

@@ -14,8 +14,8 @@
 //! the same size.
 
 use kdloss::DType;
+use kdloss::external::wgpu::{self, util::DeviceExt};
 use kdloss::wgpu::internals::Storage;
-use kdloss::wgpu::wgpu::{self, util::DeviceExt};
 
 use crate::problem::{ALPHA, Problem, TEMPERATURE};
 

@@ -1,8 +1,8 @@
 //! One problem: its logits on the device and on the host.
 
 use half::{bf16, f16};
+use kdloss::external::wgpu::{self, util::DeviceExt};
 use kdloss::wgpu::internals::Storage;
-use kdloss::wgpu::wgpu::{self, util::DeviceExt};
 use kdloss::wgpu::{Batch, Kernels, Labels, Matrix};
 use kdloss::{DType, DistillationLoss, LossValue, MatrixMut};
 

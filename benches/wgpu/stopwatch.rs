@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kdloss::wgpu::wgpu::{self, util::DownloadBuffer};
+use kdloss::external::wgpu::{self, util::DownloadBuffer};
 
 /// Measures by timestamps on the device where it has them, else by the wall clock around submission and waiting.
 pub struct Stopwatch {

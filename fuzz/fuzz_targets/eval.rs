@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 #[allow(dead_code, reason = "of the program, `main` and what only `main` needs are not called here")]
-#[path = "../../src/bin/kdloss/main.rs"]
+#[path = "../../crates/kdloss-cli/src/main.rs"]
 mod program;
 
 use program::{Command, Program};

@@ -1,7 +1,7 @@
 // The knowledge-distillation loss and its gradient over rows of logits: one launch, and one reading of the logits.
 //
 // A cluster of CTAs (or a single one) takes a row, then the next that no other has. First pass: each thread reads its
-// groups of both rows, keeps them, and summarises them by online softmax (row_stats.cuh); the summaries of all threads are
+// groups of both rows, keeps them, and summarises them as a part of the row (row_part.cuh); the parts of all threads are
 // joined (join.cuh). Second pass, the same threads on the same groups: the gradient, and the soft term, which is joined
 // too. The first thread writes the row's record, and the last cluster to finish folds the records (fold.cuh).
 //
@@ -15,7 +15,7 @@
 //
 // Who synchronises with whom: a group is only ever touched by the thread it belongs to, on chip too, so the passes need no
 // barrier of their own, and the gradient may overwrite the student's logits. A CTA meets three times a row: before the
-// warps' statistics are merged, when what follows from them can be read, and before the sums are joined; a cluster twice.
+// warps' parts are merged, when what follows from them can be read, and before the sums are joined; a cluster twice.
 // What overlaps with the memory's latency is the other CTAs on the same processor: the host sizes clusters so that two
 // fit where they can, of which one reads while the other computes.
 //
@@ -29,7 +29,8 @@ enum Residency { BLOCK, CLUSTER, STREAM };
 #include "storage.cuh"
 #include "groups.cuh"
 #include "params.cuh"
-#include "row_stats.cuh"
+#include "row_part.cuh"
+#include "divergence.cuh"
 #include "labels.cuh"
 #include "join.cuh"
 #include "rows.cuh"
@@ -63,32 +64,32 @@ __device__ __forceinline__ float sum_of(const Two (&values)[GROUP / 2]) {
 }
 
 // Adds a group whose logits are not above the maxima.
-__device__ __forceinline__ void push_group(RowStats& stats, const Pair& pair, const Params& params) {
+__device__ __forceinline__ void push_group(RowPart& part, const Pair& pair, const Params& params) {
     Two plain[GROUP / 2], tempered[GROUP / 2], teacher[GROUP / 2];
 #pragma unroll
     for (int index = 0; index < GROUP / 2; index++) {
-        Exponentials student = exponentials<true>(elements(pair.student, index) - stats.student_max, params);
+        Exponentials student = exponentials<true>(elements(pair.student, index) - part.student_max, params);
         plain[index] = student.plain;
         tempered[index] = student.tempered;
         if (SOFT) {
-            Two shifted = elements(pair.teacher, index) - stats.teacher_max;
+            Two shifted = elements(pair.teacher, index) - part.teacher_max;
             teacher[index] = exp2_special(shifted * params.temperature_exponent_scale);
         }
     }
-    if (HARD) stats.student_sum += sum_of(plain);
+    if (HARD) part.student_sum += sum_of(plain);
     if (SOFT) {
-        stats.student_tempered_sum += sum_of(tempered);
-        stats.teacher_tempered_sum += sum_of(teacher);
+        part.student_tempered_sum += sum_of(tempered);
+        part.teacher_tempered_sum += sum_of(teacher);
     }
 }
 
 // Adds COUNT groups of a thread, of which `first` is the first, and keeps them.
 template <int COUNT, bool IS_WHOLE>
-__device__ __forceinline__ void push_tile(RowStats& stats, const Row& row, unsigned first, const Params& params) {
+__device__ __forceinline__ void push_tile(RowPart& part, const Row& row, unsigned first, const Params& params) {
     Pair tile[COUNT];
 #pragma unroll
     for (int index = 0; index < COUNT; index++) tile[index] = load_pair<IS_WHOLE>(row, first + index * blockDim.x, params);
-    float student_max = stats.student_max, teacher_max = stats.teacher_max, student_min = 0.0f;
+    float student_max = part.student_max, teacher_max = part.teacher_max, student_min = 0.0f;
 #pragma unroll
     for (int index = 0; index < COUNT; index++) {
         if (RESIDENCY != STREAM) keep_pair(first + index * blockDim.x - row.first_group, tile[index], params);
@@ -99,27 +100,27 @@ __device__ __forceinline__ void push_tile(RowStats& stats, const Row& row, unsig
     // Few groups have masked logits at all.
     if (SOFT && is_masked(student_min)) {
 #pragma unroll
-        for (int index = 0; index < COUNT; index++) stats.infinite_soft |= has_infinite_soft(tile[index]);
+        for (int index = 0; index < COUNT; index++) part.infinite_soft |= has_infinite_soft(tile[index]);
     }
-    if (student_max > stats.student_max || teacher_max > stats.teacher_max) {
-        stats = rebased(stats, student_max, teacher_max, params);
+    if (student_max > part.student_max || teacher_max > part.teacher_max) {
+        part = rebased(part, student_max, teacher_max, params);
     }
 #pragma unroll
-    for (int index = 0; index < COUNT; index++) push_group(stats, tile[index], params);
+    for (int index = 0; index < COUNT; index++) push_group(part, tile[index], params);
 }
 
-// First pass: the statistics of a thread's groups.
-__device__ __forceinline__ RowStats first_pass(const Row& row, const Params& params) {
-    RowStats stats = identity();
+// First pass: what is known of a thread's groups.
+__device__ __forceinline__ RowPart first_pass(const Row& row, const Params& params) {
+    RowPart part = identity();
     unsigned group = row.first_whole + threadIdx.x;
 #pragma unroll 1
     for (; group + (TILE - 1) * blockDim.x < row.end_whole; group += TILE * blockDim.x) {
-        push_tile<TILE, true>(stats, row, group, params);
+        push_tile<TILE, true>(part, row, group, params);
     }
-    if (TILE > 1 && group < row.end_whole) push_tile<1, true>(stats, row, group, params);
+    if (TILE > 1 && group < row.end_whole) push_tile<1, true>(part, row, group, params);
     unsigned edge = edge_of(row);
-    if (edge < row.end_group) push_tile<1, false>(stats, row, edge, params);
-    return stats;
+    if (edge < row.end_group) push_tile<1, false>(part, row, edge, params);
+    return part;
 }
 
 // What the second pass needs to know of its row.
@@ -135,7 +136,7 @@ struct Finished {
 
 // What the threads of a CTA share.
 struct Shared {
-    StatsExchange stats;
+    PartExchange part;
     SumExchange sums;
     FoldExchange fold;
     Finished finished;
@@ -157,15 +158,15 @@ __device__ __forceinline__ void count_rows(Shared& shared, const Params& params)
     }
 }
 
-__device__ __forceinline__ bool is_nan_row(const Role& role, const RowStats& stats) {
-    return role.has_bad_label || is_nonfinite(stats);
+__device__ __forceinline__ bool is_nan_row(const Role& role, const RowPart& part) {
+    return role.has_bad_label || is_nonfinite(part);
 }
 
-// By the first thread of each CTA, once the statistics of the row are known.
-__device__ __forceinline__ Finished finish_row(unsigned row, const Role& role, const RowStats& stats, const Shared& shared,
+// By the first thread of each CTA, once the sums of the row are known.
+__device__ __forceinline__ Finished finish_row(unsigned row, const Role& role, const RowPart& part, const Shared& shared,
                                                const Params& params) {
-    bool is_nan = is_nan_row(role, stats);
-    Finished finished = {finish(stats)};
+    bool is_nan = is_nan_row(role, part);
+    Finished finished = {finish(part)};
     float scale = params.row_grad_scale ? params.row_grad_scale[row] : 1.0f;
     if (params.grad_scale) scale *= *params.grad_scale;
     if (is_nan) scale = NOT_A_NUMBER;
@@ -180,11 +181,11 @@ __device__ __forceinline__ Finished finish_row(unsigned row, const Role& role, c
 
 // By the first thread of the cluster: the row's record but for the soft term, in whose place stands what it is if it is
 // NaN or infinite, else 0.
-__device__ __forceinline__ RowRecord begin_record(const Role& role, const RowStats& stats, float label_logit) {
-    bool is_nan = is_nan_row(role, stats);
+__device__ __forceinline__ RowRecord begin_record(const Role& role, const RowPart& part, float label_logit) {
+    bool is_nan = is_nan_row(role, part);
     RowRecord record = {0.0f, 0.0f, 0.0f, 0};
-    if (role.counts_hard) record.hard = is_nan ? NOT_A_NUMBER : hard_term(stats, label_logit);
-    if (role.counts_soft) record.soft = is_nan ? NOT_A_NUMBER : stats.infinite_soft ? INFINITE : 0.0f;
+    if (role.counts_hard) record.hard = is_nan ? NOT_A_NUMBER : hard_term(part, label_logit);
+    if (role.counts_soft) record.soft = is_nan ? NOT_A_NUMBER : part.infinite_soft ? INFINITE : 0.0f;
     if (!role.label.is_ignored && !role.has_bad_label) record.status |= STATUS_LABELLED;
     if (role.counts_soft) record.status |= STATUS_SOFT;
     if (is_nan) record.status |= STATUS_NONFINITE;
@@ -277,11 +278,11 @@ __device__ __forceinline__ void distill_row(const Row& row, Shared& shared, cons
         const Student* student = student_of(row.index, params);
         shared.label_logit = role.label.is_class ? to_float(student[role.label.index]) : MASKED;
     }
-    RowStats stats = merged_over_threads(first_pass(row, params), shared.stats, params);
+    RowPart part = merged_over_threads(first_pass(row, params), shared.part, params);
     if (threadIdx.x == 0) {
         role = role_of(row.index, params);
-        shared.finished = finish_row(row.index, role, stats, shared, params);
-        if (writes_record) shared.record = begin_record(role, stats, shared.label_logit);
+        shared.finished = finish_row(row.index, role, part, shared, params);
+        if (writes_record) shared.record = begin_record(role, part, shared.label_logit);
     }
     __syncthreads();
     float divergence = 0.0f;

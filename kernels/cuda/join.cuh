@@ -24,9 +24,9 @@ __device__ __forceinline__ float max_over_lanes(float value) {
     return value;
 }
 
-// The statistics of the parts that the lanes of a warp hold. All lanes get the same.
-__device__ __forceinline__ RowStats merged_over_lanes(RowStats part, const Params& params) {
-    RowStats whole = rebased(part, max_over_lanes(part.student_max), max_over_lanes(part.teacher_max), params);
+// The parts that the lanes of a warp hold, together. All lanes get the same.
+__device__ __forceinline__ RowPart merged_over_lanes(RowPart part, const Params& params) {
+    RowPart whole = rebased(part, max_over_lanes(part.student_max), max_over_lanes(part.teacher_max), params);
     if (HARD) whole.student_sum = sum_over_lanes(whole.student_sum);
     if (SOFT) whole.student_tempered_sum = sum_over_lanes(whole.student_tempered_sum);
     if (SOFT) whole.teacher_tempered_sum = sum_over_lanes(whole.teacher_tempered_sum);
@@ -63,30 +63,30 @@ __device__ __forceinline__ unsigned load_remote(const void* local, unsigned rank
     return word;
 }
 
-// Statistics of parts, on their way. A CTA has one.
-struct StatsExchange {
-    RowStats of_warp[MOST_WARPS];
-    RowStats of_cta;
+// Parts, on their way. A CTA has one.
+struct PartExchange {
+    RowPart of_warp[MOST_WARPS];
+    RowPart of_cta;
 };
 
-// The statistics of the whole row, from those of each thread's part. All threads of the cluster call it; the first warp
+// The whole row, from each thread's part. All threads of the cluster call it; the first warp
 // of each CTA gets them. The CTA meets once, then the cluster does.
-__device__ __forceinline__ RowStats merged_over_threads(RowStats part, StatsExchange& exchange, const Params& params) {
+__device__ __forceinline__ RowPart merged_over_threads(RowPart part, PartExchange& exchange, const Params& params) {
     part = merged_over_lanes(part, params);
     if (lane() == 0) exchange.of_warp[warp()] = part;
     __syncthreads();
-    RowStats whole = identity();
+    RowPart whole = identity();
     if (warp() == 0) {
         whole = merged_over_lanes(lane() < warps() ? exchange.of_warp[lane()] : identity(), params);
         if (IS_CLUSTER && lane() == 0) exchange.of_cta = whole;
     }
     meet_cluster();
     if (IS_CLUSTER && warp() == 0) {
-        RowStats of_rank = identity();
+        RowPart of_rank = identity();
         if (lane() < cluster_size()) {
             unsigned* word = reinterpret_cast<unsigned*>(&of_rank);
 #pragma unroll
-            for (int index = 0; index < int(sizeof(RowStats) / 4); index++) {
+            for (int index = 0; index < int(sizeof(RowPart) / 4); index++) {
                 word[index] = load_remote(&exchange.of_cta, lane(), index);
             }
         }

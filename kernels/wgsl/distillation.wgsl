@@ -1,6 +1,6 @@
 // The loss and the gradient of rows of logits: one workgroup to a row, one dispatch over the logits.
 //
-// First pass: the statistics of the student's and the teacher's row (row_stats.wgsl), each lane on every
+// First pass: what is known of the student's and the teacher's row (row_part.wgsl), each lane on every
 // WORKGROUP_SIZE-th group of four elements, so that neighbouring lanes read neighbouring memory; then the lanes' parts are
 // joined. Second pass, the same lanes on the same elements: the gradient, and the soft term, whose parts are joined too.
 // The lane that has the label's logit writes the row's record.
@@ -127,14 +127,14 @@ fn findings_of(row: Row, lane: u32, student_reference: f32, teacher_reference: f
     return Findings(largest(student_max), largest(teacher_max), total, flags);
 }
 
-// First pass: the statistics of a lane's part of the row.
+// First pass: a lane's part of the row.
 //
 // Online softmax moves its sums to each new maximum. Here they are relative to the maximum of the lane's first group, which
 // is near enough: floats reach far beyond it. Only where a logit lies more than REACH exponents above the reference is the
 // part read again, relative to its true maximum. In the end the sums are moved to the true maxima, once.
 const REACH: f32 = 64.0;
 
-fn first_pass(row: Row, lane: u32) -> RowStats {
+fn first_pass(row: Row, lane: u32) -> RowPart {
     if 4u * lane >= params.vocab {
         return IDENTITY;
     }
@@ -158,7 +158,7 @@ fn first_pass(row: Row, lane: u32) -> RowStats {
         findings.teacher_max - teacher_reference,
     );
     let all = vec4(1.0);
-    return RowStats(
+    return RowPart(
         findings.student_max,
         dot(sums.student, all),
         dot(sums.student_tempered, all),
@@ -244,20 +244,20 @@ fn label_bits_of(row: Row) -> u32 {
     return load_student(row.student + 4u * group, count_of(group, params.vocab))[row.label.class_index % 4u];
 }
 
-fn record_of(row: Row, stats: RowStats, is_bad_label: bool, label_bits: u32, divergence: f32) -> RowRecord {
+fn record_of(row: Row, part: RowPart, is_bad_label: bool, label_bits: u32, divergence: f32) -> RowRecord {
     var status = select(0u, STATUS_HARD, row.counts_hard) | select(0u, STATUS_SOFT, row.counts_soft);
     if is_bad_label {
         status |= STATUS_BAD_LABEL;
     }
-    if is_bad_label || is_nonfinite(stats) {
+    if is_bad_label || is_nonfinite(part) {
         status |= STATUS_NONFINITE;
     } else {
         status |= select(0u, STATUS_INFINITE_HARD, row.counts_hard && label_bits >= MASKED_BITS);
-        status |= select(0u, STATUS_INFINITE_SOFT, row.counts_soft && (stats.flags & INFINITE_SOFT) != 0u);
+        status |= select(0u, STATUS_INFINITE_SOFT, row.counts_soft && (part.flags & INFINITE_SOFT) != 0u);
     }
     let label_logit = bitcast<f32>(min(label_bits, MASKED_BITS));
     let terms = terms_of(
-        select(0.0, hard(stats, label_logit), row.counts_hard),
+        select(0.0, hard(part, label_logit), row.counts_hard),
         params.temperature_squared * divergence,
         select(0u, status, row.counts_hard),
         select(0u, status, row.counts_soft),
@@ -292,14 +292,14 @@ fn distill(
         label_bits = label_bits_of(row);
     }
     let is_bad_label = params.label_words != 0u && !row.label.is_class && !row.label.is_ignored;
-    let stats = join_stats(lane, first_pass(row, lane.index));
+    let part = join_parts(lane, first_pass(row, lane.index));
     var divergence = 0.0;
     if SOFT || GRADIENT {
-        let is_nan = is_bad_label || is_nonfinite(stats);
+        let is_nan = is_bad_label || is_nonfinite(part);
         let weights = gradient_weights(row, index);
-        divergence = join_sum(lane, second_pass(row, finish(stats), weights, is_nan, lane.index));
+        divergence = join_sum(lane, second_pass(row, finish(part), weights, is_nan, lane.index));
     }
     if writes_record {
-        records[params.first_row + index] = record_of(row, stats, is_bad_label, label_bits, divergence);
+        records[params.first_row + index] = record_of(row, part, is_bad_label, label_bits, divergence);
     }
 }

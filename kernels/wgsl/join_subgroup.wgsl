@@ -15,7 +15,7 @@ struct Lane {
 
 const GROUPS: u32 = WORKGROUP_SIZE / SUBGROUP_SIZE;
 
-var<workgroup> joined_stats: array<RowStats, GROUPS>;
+var<workgroup> joined_parts: array<RowPart, GROUPS>;
 var<workgroup> joined_sums: array<f32, GROUPS>;
 
 // The group of a lane, and whether it is the group's first.
@@ -27,31 +27,31 @@ fn is_first(lane: Lane) -> bool {
     return lane.subgroup_index % SUBGROUP_SIZE == 0u;
 }
 
-// The statistics that the lane `step` away holds.
-fn exchange(stats: RowStats, step: u32) -> RowStats {
-    return RowStats(
-        subgroupShuffleXor(stats.student_max, step),
-        subgroupShuffleXor(stats.student_sum, step),
-        subgroupShuffleXor(stats.student_tempered_sum, step),
-        subgroupShuffleXor(stats.teacher_max, step),
-        subgroupShuffleXor(stats.teacher_tempered_sum, step),
-        subgroupShuffleXor(stats.flags, step),
+// The part that the lane `step` away holds.
+fn exchange(part: RowPart, step: u32) -> RowPart {
+    return RowPart(
+        subgroupShuffleXor(part.student_max, step),
+        subgroupShuffleXor(part.student_sum, step),
+        subgroupShuffleXor(part.student_tempered_sum, step),
+        subgroupShuffleXor(part.teacher_max, step),
+        subgroupShuffleXor(part.teacher_tempered_sum, step),
+        subgroupShuffleXor(part.flags, step),
     );
 }
 
-// The statistics of the row, from those of each lane's part of it. All lanes call it and get the same.
-fn join_stats(lane: Lane, part: RowStats) -> RowStats {
+// The row, from each lane's part of it. All lanes call it and get the same.
+fn join_parts(lane: Lane, part: RowPart) -> RowPart {
     var joined = part;
     for (var step = 1u; step < SUBGROUP_SIZE; step *= 2u) {
         joined = merge(joined, exchange(joined, step));
     }
     if is_first(lane) {
-        joined_stats[group_of(lane)] = joined;
+        joined_parts[group_of(lane)] = joined;
     }
     workgroupBarrier();
-    joined = joined_stats[0];
+    joined = joined_parts[0];
     for (var group = 1u; group < GROUPS; group++) {
-        joined = merge(joined, joined_stats[group]);
+        joined = merge(joined, joined_parts[group]);
     }
     return joined;
 }

@@ -9,21 +9,21 @@ struct Lane {
     @builtin(local_invocation_index) index: u32,
 }
 
-var<workgroup> joined_stats: array<RowStats, WORKGROUP_SIZE>;
+var<workgroup> joined_parts: array<RowPart, WORKGROUP_SIZE>;
 var<workgroup> joined_sums: array<f32, WORKGROUP_SIZE>;
 
-// The statistics of the row, from those of each lane's part of it. All lanes call it and get the same.
-fn join_stats(lane: Lane, part: RowStats) -> RowStats {
+// The row, from each lane's part of it. All lanes call it and get the same.
+fn join_parts(lane: Lane, part: RowPart) -> RowPart {
     let index = lane.index;
-    joined_stats[index] = part;
+    joined_parts[index] = part;
     workgroupBarrier();
     for (var step = WORKGROUP_SIZE / 2u; step > 0u; step /= 2u) {
         if index >= WORKGROUP_SIZE - step {
-            joined_stats[index] = merge(joined_stats[index - step], joined_stats[index]);
+            joined_parts[index] = merge(joined_parts[index - step], joined_parts[index]);
         }
         workgroupBarrier();
     }
-    return joined_stats[WORKGROUP_SIZE - 1u];
+    return joined_parts[WORKGROUP_SIZE - 1u];
 }
 
 // The sum over lanes. All lanes call it and get the same.

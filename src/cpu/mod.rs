@@ -119,7 +119,8 @@ pub use bench::{alone, bracket, floor};
 pub use settings::{GradientStores, Options};
 pub use simd::instructions::{Instructions, instructions};
 
-use crate::batch::{Batch, Checked, Matrix, MatrixMut, StudentView};
+use crate::batch::{Batch, Matrix, MatrixMut, StudentView};
+use crate::call::{Counts, Target};
 use crate::elements::ElementsMut;
 use crate::error::Result;
 use crate::loss::DistillationLoss;
@@ -209,12 +210,12 @@ impl Options {
     ///
     /// As [`forward`].
     pub fn forward(&self, loss: &DistillationLoss, batch: &Batch<'_>) -> Result<LossValue> {
-        let checked = batch.check(loss)?;
-        let settings = Settings::new(self, loss, &checked, None)?;
+        let (call, counts) = batch.check(loss, Target::None)?;
+        let settings = Settings::new(self, call, counts, None)?;
         let student = batch.student;
-        let columns = (0..checked.rows)
-            .map(|row| (Columns::Apart { student: student.row(row, checked.vocab), gradient: None }, None));
-        Ok(evaluate(&settings, batch, &checked, columns))
+        let columns =
+            (0..call.rows).map(|row| (Columns::Apart { student: student.row(row, call.vocab), gradient: None }, None));
+        Ok(evaluate(&settings, batch, counts, columns))
     }
 
     /// As [`forward_backward`].
@@ -228,15 +229,14 @@ impl Options {
         batch: &Batch<'_>,
         gradient: &mut MatrixMut<'_>,
     ) -> Result<LossValue> {
-        let checked = batch.check(loss)?;
-        gradient.shape().check("gradient", checked.rows, checked.vocab)?;
-        let settings = Settings::new(self, loss, &checked, Some(gradient))?;
+        let (call, counts) = batch.check(loss, Target::Separate(gradient.shape()))?;
+        let settings = Settings::new(self, call, counts, Some(gradient))?;
         let student: Matrix<'_> = batch.student;
         let columns = gradient.rows_mut().enumerate().map(|(row, gradient)| {
-            let (gradient, padding) = gradient.split_at(checked.vocab);
-            (Columns::Apart { student: student.row(row, checked.vocab), gradient: Some(gradient) }, Some(padding))
+            let (gradient, padding) = gradient.split_at(call.vocab);
+            (Columns::Apart { student: student.row(row, call.vocab), gradient: Some(gradient) }, Some(padding))
         });
-        Ok(evaluate(&settings, batch, &checked, columns))
+        Ok(evaluate(&settings, batch, counts, columns))
     }
 
     /// As [`forward_backward_in_place`].
@@ -249,14 +249,14 @@ impl Options {
         loss: &DistillationLoss,
         batch: &mut Batch<'_, MatrixMut<'_>>,
     ) -> Result<LossValue> {
-        let checked = batch.check(loss)?;
+        let (call, counts) = batch.check(loss, Target::InPlace)?;
         let (student, targets) = batch.split_student();
-        let settings = Settings::new(self, loss, &checked, Some(student))?;
+        let settings = Settings::new(self, call, counts, Some(student))?;
         let columns = student.rows_mut().map(|row| {
-            let (classes, padding) = row.split_at(checked.vocab);
+            let (classes, padding) = row.split_at(call.vocab);
             (Columns::InPlace(classes), Some(padding))
         });
-        Ok(evaluate(&settings, &targets, &checked, columns))
+        Ok(evaluate(&settings, &targets, counts, columns))
     }
 }
 
@@ -264,20 +264,21 @@ impl Options {
 fn evaluate<'a, Student: Sync>(
     settings: &Settings,
     batch: &Batch<'a, Student>,
-    checked: &Checked,
+    counts: Counts,
     columns: impl Iterator<Item = (Columns<'a>, Option<ElementsMut<'a>>)>,
 ) -> LossValue {
-    let loss = &settings.loss;
+    let Settings { call, .. } = settings;
+    let loss = &call.loss;
     let teacher = batch.teacher.filter(|_| loss.has_soft_term());
     let mut rows = columns.enumerate().map(|(index, (columns, padding))| Row {
         columns,
         padding,
-        teacher: teacher.map(|teacher| teacher.row(index, checked.vocab)),
-        role: batch.role(loss, index),
+        teacher: teacher.map(|teacher| teacher.row(index, call.vocab)),
+        role: batch.role(call, index),
         grad_scale: loss.grad_scale * batch.row_grad_scale.map_or(1.0, |scale| f64::from(scale[index])),
     });
 
-    let mut outcomes: Vec<RowOutcome> = Vec::with_capacity(checked.rows);
+    let mut outcomes: Vec<RowOutcome> = Vec::with_capacity(call.rows);
     loop {
         let block: Vec<Row<'_>> = rows.by_ref().take(ROWS_AT_A_TIME).collect();
         if block.is_empty() {
@@ -286,7 +287,7 @@ fn evaluate<'a, Student: Sync>(
         outcomes.extend(evaluate_block(settings, block));
     }
     let nonfinite_rows = outcomes.iter().filter(|outcome| outcome.nonfinite).count();
-    LossValue::reduce(loss, checked, outcomes.iter().map(|outcome| outcome.row).collect(), nonfinite_rows)
+    LossValue::reduce(call, counts, outcomes.iter().map(|outcome| outcome.row).collect(), nonfinite_rows)
 }
 
 /// Evaluates consecutive rows. Threads share them if there are enough rows; else they are taken one after another, and threads share
@@ -295,7 +296,7 @@ fn evaluate_block(settings: &Settings, rows: Vec<Row<'_>>) -> Vec<RowOutcome> {
     if settings.tiles_of_a_thread < usize::MAX {
         return rows.into_iter().fold(Sweep::new(settings), Sweep::row).finish();
     }
-    let min_rows = (ELEMENTS_PER_THREAD / settings.vocab).max(1);
+    let min_rows = (ELEMENTS_PER_THREAD / settings.call.vocab).max(1);
     let outcomes: Vec<Vec<RowOutcome>> = rows
         .into_par_iter()
         .with_min_len(min_rows)

@@ -1,6 +1,6 @@
 //! What the loops differ in from row to row: the terms of a row, and which exponentials they take.
 
-use crate::batch::RowRole;
+use crate::call::Terms;
 
 /// The terms of a row, and where `e^(s - m_s)` of the hard term comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,16 +20,15 @@ pub(super) enum Recipe {
 }
 
 impl Recipe {
-    /// The recipe of a row; `None` if no term of it counts.
-    pub(super) fn new(role: RowRole, temperature: f64) -> Option<Self> {
-        match (role.hard_label.is_some(), role.soft) {
-            (true, true) if temperature == 1.0 => Some(Self::SameExponential),
-            (true, true) if temperature == 2.0 => Some(Self::Square),
-            (true, true) if temperature == 4.0 => Some(Self::FourthPower),
-            (true, true) => Some(Self::OwnExponential),
-            (true, false) => Some(Self::Hard),
-            (false, true) => Some(Self::Soft),
-            (false, false) => None,
+    /// The recipe of a row's terms.
+    pub(super) fn new(terms: Terms) -> Self {
+        match terms {
+            Terms::Hard => Self::Hard,
+            Terms::Soft => Self::Soft,
+            Terms::BothBySquaring(0) => Self::SameExponential,
+            Terms::BothBySquaring(1) => Self::Square,
+            Terms::BothBySquaring(2) => Self::FourthPower,
+            Terms::BothBySquaring(_) | Terms::Both => Self::OwnExponential,
         }
     }
 

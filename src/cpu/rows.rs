@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::gradient::Gradient;
 use super::gradient::kept::Kept;
 use super::gradient::source::Factors;
-use super::join::{Joined, RowOutcome, Weights};
+use super::join::{JoinedRow, RowOutcome};
 use super::recipe::{Recipe, by_recipe};
 use super::settings::Settings;
 use super::simd::strips::{STRIP, Strip, StripBuffer};
@@ -19,9 +19,9 @@ use super::simd::{Simd, Task};
 use super::tile::logits::Pair;
 use super::tile::summarise::{OddTile, Summary, summarise};
 use super::tile::{TILE, Work};
-use crate::batch::RowRole;
+use crate::call::{GradientWeights, RowRole};
+use crate::divergence::Soft;
 use crate::elements::{Elements, ElementsMut};
-use crate::row_stats::Temperature;
 use crate::value::RowLoss;
 
 /// Student logits to read and gradient entries to write, of the same columns of one row.
@@ -77,12 +77,8 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn weights(&self, settings: &Settings) -> Weights {
-        let Settings { loss, denominators, .. } = settings;
-        Weights {
-            hard: self.grad_scale * loss.alpha / denominators.hard,
-            soft: self.grad_scale * (1.0 - loss.alpha) * loss.temperature / denominators.soft,
-        }
+    fn weights(&self, settings: &Settings) -> GradientWeights {
+        settings.call.gradient_weights(self.grad_scale, settings.denominators)
     }
 }
 
@@ -106,11 +102,12 @@ impl<'a, 's> Sweep<'a, 's> {
         if let Some(padding) = &mut row.padding {
             padding.fill(0.0);
         }
-        let Some(recipe) = Recipe::new(row.role, settings.loss.temperature) else {
+        let Some(terms) = settings.call.terms.of_row(row.role) else {
             row.columns.fill_gradient(0.0);
-            self.outcomes.push(RowOutcome { row: RowLoss::new(&settings.loss, 0.0, 0.0), nonfinite: false });
+            self.outcomes.push(RowOutcome { row: RowLoss::new(&settings.call.loss, 0.0, 0.0), nonfinite: false });
             return self;
         };
+        let recipe = Recipe::new(terms);
         if self.last_row.as_ref().is_some_and(|last_row| last_row.recipe != recipe) {
             self.second_pass();
         }
@@ -120,7 +117,7 @@ impl<'a, 's> Sweep<'a, 's> {
         let label_weight = weights.hard as f32;
         // Read before the gradient overwrites it.
         let label_logit = label.map(|label| row.columns.student().get(label));
-        let joined = Joined::new(&summaries, recipe, settings, weights, label_logit);
+        let joined = JoinedRow::new(&summaries, recipe, &settings.call, weights, label_logit);
         self.outcomes.push(joined.outcome);
         match joined.factors {
             None => row.columns.fill_gradient(f32::NAN),
@@ -141,24 +138,25 @@ impl<'a, 's> Sweep<'a, 's> {
     /// The first pass over a row, and the second over the last row, if there is one. Both have the same recipe.
     fn first_pass(&mut self, row: &Row<'a>, recipe: Recipe) -> Vec<Summary> {
         let settings = self.settings;
+        let vocab = settings.call.vocab;
         let mut last_row = self.last_row.take();
         let keeps = last_row.is_some() || row.columns.has_gradient();
-        let strip_count = if keeps { settings.vocab.div_ceil(STRIP) * recipe.kept() } else { 0 };
+        let strip_count = if keeps { vocab.div_ceil(STRIP) * recipe.kept() } else { 0 };
         let mut kept = self.kept.resize(strip_count).chunks_mut(TILE / STRIP * recipe.kept());
         let mut gradients = last_row.as_mut().map(|last_row| last_row.tiles(settings));
         let student = row.columns.student();
         let teacher = row.teacher.unwrap_or(student);
-        let visits = (0..settings.vocab).step_by(TILE).map(|start| {
-            let end = settings.vocab.min(start + TILE);
+        let visits = (0..vocab).step_by(TILE).map(|start| {
+            let end = vocab.min(start + TILE);
             let logits = [student.slice(start, end), teacher.slice(start, end)];
             Visit { logits, kept: kept.next(), last_row: gradients.as_mut().and_then(Iterator::next) }
         });
         let visits: Vec<Visit<'_>> = visits.collect();
-        let temperature = settings.temperature;
+        let soft = settings.call.soft;
         let summaries: Vec<Vec<Summary>> = visits
             .into_par_iter()
             .chunks(settings.tiles_of_a_thread.min(settings.tile_count()))
-            .map(|visits| settings.instructions.run(FirstPass { visits, recipe, temperature }))
+            .map(|visits| settings.instructions.run(FirstPass { visits, recipe, soft }))
             .collect();
         summaries.concat()
     }
@@ -168,7 +166,7 @@ impl<'a, 's> Sweep<'a, 's> {
         let settings = self.settings;
         let Some(mut last_row) = self.last_row.take() else { return };
         let recipe = last_row.recipe;
-        let strip_count = settings.vocab.div_ceil(STRIP) * recipe.kept();
+        let strip_count = settings.call.vocab.div_ceil(STRIP) * recipe.kept();
         let kept = self.kept.resize(strip_count).chunks_mut(TILE / STRIP * recipe.kept());
         let tiles: Vec<(Gradient<'_>, &mut [Strip])> = last_row.tiles(settings).zip(kept).collect();
         tiles
@@ -214,7 +212,7 @@ struct Visit<'v> {
 struct FirstPass<'v> {
     visits: Vec<Visit<'v>>,
     recipe: Recipe,
-    temperature: Temperature,
+    soft: Soft,
 }
 
 impl Task for FirstPass<'_> {
@@ -222,8 +220,8 @@ impl Task for FirstPass<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Vec<Summary> {
-        let Self { visits, recipe, temperature } = self;
-        let summaries = by_recipe!(recipe, recipe => summaries(simd, recipe, temperature, visits));
+        let Self { visits, recipe, soft } = self;
+        let summaries = by_recipe!(recipe, recipe => summaries(simd, recipe, soft, visits));
         // Whoever learns that the row is done may read the gradient.
         simd.fence();
         summaries
@@ -231,7 +229,7 @@ impl Task for FirstPass<'_> {
 }
 
 #[inline(always)]
-fn summaries<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits: Vec<Visit<'_>>) -> Vec<Summary> {
+fn summaries<S: Simd>(simd: S, recipe: Recipe, soft: Soft, visits: Vec<Visit<'_>>) -> Vec<Summary> {
     let mut buffers: [StripBuffer; 2] = Default::default();
     let mut room = StripBuffer::default();
     let mut summaries = Vec::with_capacity(visits.len());
@@ -243,9 +241,9 @@ fn summaries<S: Simd>(simd: S, recipe: Recipe, temperature: Temperature, visits:
             None => None,
         };
         let work = &mut Work { kept, stream };
-        let summary = match summarise(simd, recipe, temperature, pair, work) {
+        let summary = match summarise(simd, recipe, soft, pair, work) {
             Some(summary) => summary,
-            None => simd.run(OddTile { recipe, temperature, pair, buffers: &mut buffers, work }),
+            None => simd.run(OddTile { recipe, soft, pair, buffers: &mut buffers, work }),
         };
         summaries.push(summary);
     }

@@ -3,11 +3,9 @@
 use super::simd::Store;
 use super::simd::instructions::{DetectedInstructions, Instructions, instructions};
 use super::tile::TILE;
-use crate::batch::{Checked, MatrixMut};
+use crate::batch::MatrixMut;
+use crate::call::{Call, Counts, Denominators};
 use crate::error::Result;
-use crate::loss::DistillationLoss;
-use crate::row_stats::Temperature;
-use crate::value::Denominators;
 
 /// Elements that are worth another thread: some ten microseconds of work.
 pub(super) const ELEMENTS_PER_THREAD: usize = 8192;
@@ -77,50 +75,41 @@ impl Options {
 /// What all rows of a call have in common.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
-    pub(super) loss: DistillationLoss,
-    pub(super) temperature: Temperature,
+    pub(super) call: Call,
     pub(super) denominators: Denominators,
     pub(super) instructions: DetectedInstructions,
     pub(super) store: Store,
-    pub(super) vocab: usize,
     /// Consecutive tiles of a row that one thread takes.
     pub(super) tiles_of_a_thread: usize,
 }
 
 impl Settings {
     /// The settings of a checked call.
-    pub(super) fn new(
-        options: &Options,
-        loss: &DistillationLoss,
-        checked: &Checked,
-        gradient: Option<&MatrixMut<'_>>,
-    ) -> Result<Self> {
+    pub(super) fn new(options: &Options, call: Call, counts: Counts, gradient: Option<&MatrixMut<'_>>) -> Result<Self> {
         let wanted = options.instructions.map_or_else(instructions, Ok)?;
         let threads = rayon::current_num_threads();
         // With several rows for each thread, sharing the tiles of a row as well would only cost locality.
-        let rows_suffice = checked.rows >= 4 * threads;
+        let rows_suffice = call.rows >= 4 * threads;
         // A few turns for each thread, so that none waits long for another.
-        let turn = checked.vocab.div_ceil(TILE).div_ceil(4 * threads).max(ELEMENTS_PER_THREAD / TILE);
+        let turn = call.vocab.div_ceil(TILE).div_ceil(4 * threads).max(ELEMENTS_PER_THREAD / TILE);
         Ok(Self {
-            loss: *loss,
-            temperature: Temperature::new(loss.temperature),
-            denominators: Denominators::new(loss, checked),
+            call,
+            denominators: call.denominators(counts),
             instructions: DetectedInstructions::new(wanted)?,
-            store: options.gradient_stores.store(checked, gradient),
-            vocab: checked.vocab,
+            store: options.gradient_stores.store(&call, gradient),
             tiles_of_a_thread: if rows_suffice { usize::MAX } else { turn },
         })
     }
 
     /// Tiles of a row.
     pub(super) fn tile_count(&self) -> usize {
-        self.vocab.div_ceil(TILE)
+        self.call.vocab.div_ceil(TILE)
     }
 }
 
 impl GradientStores {
-    fn store(self, checked: &Checked, gradient: Option<&MatrixMut<'_>>) -> Store {
-        let bytes = gradient.map_or(0, |gradient| checked.rows * checked.vocab * gradient.data.dtype().size());
+    fn store(self, call: &Call, gradient: Option<&MatrixMut<'_>>) -> Store {
+        let bytes = gradient.map_or(0, |gradient| call.rows * call.vocab * gradient.data.dtype().size());
         match self {
             Self::Auto if bytes > LAST_LEVEL_CACHE => Store::Streaming,
             Self::Streaming => Store::Streaming,

@@ -223,16 +223,14 @@ impl<'s> Lender<'s> {
             batch = batch.with_teacher(self.matrix("teacher", teacher)?);
         }
         if let Some(labels) = &targets.labels {
-            let (len, labels) = match labels {
-                Labels::I64(view) => (view.len(), raw::Labels::i64(self.read("labels", view)?)),
-                Labels::I32(view) => (view.len(), raw::Labels::i32(self.read("labels", view)?)),
+            let labels = match labels {
+                Labels::I64(view) => raw::Labels::i64(self.read("labels", view)?, view.len()),
+                Labels::I32(view) => raw::Labels::i32(self.read("labels", view)?, view.len()),
             };
-            same_rows("labels", student.rows, len)?;
             batch = batch.with_labels(labels);
         }
         if let Some(scale) = &targets.row_grad_scale {
-            same_rows("row_grad_scale", student.rows, scale.len())?;
-            batch = batch.with_row_grad_scale(self.read("row_grad_scale", scale)?);
+            batch = batch.with_row_grad_scale(self.read("row_grad_scale", scale)?, scale.len());
         }
         if let Some(scale) = &targets.grad_scale {
             if scale.is_empty() {
@@ -260,8 +258,4 @@ impl<'s> Lender<'s> {
     fn check(&self, name: &'static str, context: &CudaContext) -> Result<()> {
         if *context == **self.stream.context() { Ok(()) } else { Err(Error::OtherContext { part: name }) }
     }
-}
-
-fn same_rows(part: &'static str, expected: usize, found: usize) -> Result<()> {
-    if expected == found { Ok(()) } else { Err(Error::RowCountMismatch { part, expected, found }) }
 }

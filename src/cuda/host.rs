@@ -9,6 +9,7 @@ use super::batch::{Batch, Elements, Labels, Matrix, MatrixMut};
 use super::driver::refused;
 use super::{Kernels, Workspace};
 use crate::batch::{Batch as HostBatch, Matrix as HostMatrix, MatrixMut as HostMatrixMut, StudentView};
+use crate::call::Target;
 use crate::elements::{self, DType};
 use crate::error::Result;
 use crate::loss::DistillationLoss;
@@ -28,80 +29,56 @@ enum UploadedLabels {
 }
 
 impl Kernels {
-    /// The loss of a batch of host slices, without its gradient: uploads all of it, runs and reads back.
+    /// The loss of a batch of host slices and, where a gradient is given, its gradient: uploads all of it, runs on the
+    /// context's default stream and reads back.
     ///
     /// # Errors
     ///
-    /// As [`cpu::forward`](crate::cpu::forward), and as [`Kernels::forward`].
+    /// As [`cpu::forward_backward`](crate::cpu::forward_backward), and as [`Kernels::launch_forward`].
     ///
     /// # Examples
     ///
     /// ```no_run
     /// use kdloss::cuda::{Kernels, context};
-    /// use kdloss::{Batch, DistillationLoss, Matrix};
+    /// use kdloss::{Batch, DistillationLoss, Matrix, MatrixMut};
     ///
-    /// let context = context(0)?;
-    /// let kernels = Kernels::new(&context)?;
+    /// let kernels = Kernels::new(&context(0)?)?;
     /// let (student, teacher) = ([2.0f32, 0.0, -1.0], [1.0f32, 1.0, -1.0]);
     /// let batch =
     ///     Batch::new(Matrix::new(&student, 1, 3)).with_teacher(Matrix::new(&teacher, 1, 3)).with_labels(&[0i64]);
-    /// let value = kernels.forward_from_host(&context.default_stream(), &DistillationLoss::new(), &batch)?;
+    /// let mut gradient = [0.0f32; 3];
+    /// let value = kernels.evaluate(&DistillationLoss::new(), &batch, Some(&mut MatrixMut::new(&mut gradient, 1, 3)))?;
+    /// let same = kernels.evaluate(&DistillationLoss::new(), &batch, None)?; // the loss alone
     /// # Ok::<(), kdloss::Error>(())
     /// ```
-    pub fn forward_from_host(
+    pub fn evaluate(
         &self,
-        stream: &Arc<CudaStream>,
-        loss: &DistillationLoss,
-        batch: &HostBatch<'_>,
-    ) -> Result<LossValue> {
-        self.run_from_host(stream, loss, batch, None)
-    }
-
-    /// The loss of a batch of host slices and, in `gradient`, its gradient: uploads all of it, runs and reads back.
-    ///
-    /// # Errors
-    ///
-    /// As [`cpu::forward_backward`](crate::cpu::forward_backward), and as [`Kernels::forward`].
-    pub fn forward_backward_from_host(
-        &self,
-        stream: &Arc<CudaStream>,
-        loss: &DistillationLoss,
-        batch: &HostBatch<'_>,
-        gradient: &mut HostMatrixMut<'_>,
-    ) -> Result<LossValue> {
-        self.run_from_host(stream, loss, batch, Some(gradient))
-    }
-
-    fn run_from_host(
-        &self,
-        stream: &Arc<CudaStream>,
         loss: &DistillationLoss,
         batch: &HostBatch<'_>,
         gradient: Option<&mut HostMatrixMut<'_>>,
     ) -> Result<LossValue> {
-        let checked = batch.check(loss)?;
-        if let Some(gradient) = &gradient {
-            gradient.shape().check("gradient", checked.rows, checked.vocab)?;
-        }
+        let target = gradient.as_ref().map_or(Target::None, |gradient| Target::Separate(gradient.shape()));
+        let (call, _) = batch.check(loss, target)?;
+        let stream = &self.context().default_stream();
         let student = Uploaded::new(stream, batch.student.data)?;
         let teacher = batch.teacher.filter(|_| loss.has_soft_term());
         let uploaded_teacher = teacher.map(|teacher| Uploaded::new(stream, teacher.data)).transpose()?;
         let labels = batch.labels.map(|labels| UploadedLabels::new(stream, labels)).transpose()?;
         let row_grad_scale = batch.row_grad_scale.map(|scale| upload(stream, scale)).transpose()?;
 
-        let mut on_gpu = Batch::new(student.matrix(&batch.student)).with_vocab(checked.vocab);
+        let mut on_gpu = Batch::new(student.matrix(&batch.student)).with_vocab(call.vocab);
         if let (Some(uploaded), Some(teacher)) = (&uploaded_teacher, &teacher) {
             on_gpu = on_gpu.with_teacher(uploaded.matrix(teacher));
         }
         if let Some(labels) = &labels {
-            on_gpu = on_gpu.with_labels(labels.view(checked.rows));
+            on_gpu = on_gpu.with_labels(labels.view(call.rows));
         }
         if let Some(scale) = &row_grad_scale {
-            on_gpu = on_gpu.with_row_grad_scale(scale.slice(..checked.rows));
+            on_gpu = on_gpu.with_row_grad_scale(scale.slice(..call.rows));
         }
-        let mut workspace = Workspace::with_rows(stream, checked.rows)?;
+        let mut workspace = Workspace::with_rows(stream, call.rows)?;
         let Some(gradient) = gradient else {
-            self.forward(stream, &mut workspace, loss, &on_gpu)?;
+            self.launch_forward(stream, &mut workspace, loss, &on_gpu)?;
             return workspace.read();
         };
         let (rows, cols) = (gradient.rows, gradient.cols);
@@ -109,7 +86,7 @@ impl Kernels {
             ($variant:ident, $element:ty) => {{
                 let mut entries = room::<$element>(stream, rows * cols)?;
                 let mut matrix = MatrixMut::new(&mut entries, rows, cols);
-                self.forward_backward(stream, &mut workspace, loss, &on_gpu, &mut matrix)?;
+                self.launch_forward_backward(stream, &mut workspace, loss, &on_gpu, &mut matrix)?;
                 let entries = stream.clone_dtoh(&entries).map_err(|error| refused("read the gradient", error))?;
                 for (row, entries) in gradient.rows_mut().zip(entries.chunks_exact(cols)) {
                     if let elements::ElementsMut::$variant(row) = row {

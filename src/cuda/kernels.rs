@@ -15,6 +15,7 @@ use super::params::Params;
 use super::plan::{self, DeviceLimits, Plan};
 use super::workspace::Workspace;
 use super::{cache, raw};
+use crate::call::Target;
 use crate::error::{Error, Result};
 use crate::loss::DistillationLoss;
 
@@ -43,7 +44,7 @@ use crate::loss::DistillationLoss;
 ///
 /// let batch = Batch::new(Matrix::new(&student, 1, 3)).with_teacher(Matrix::new(&teacher, 1, 3)).with_labels(&labels);
 /// let mut gradient = MatrixMut::new(&mut gradient, 1, 3);
-/// kernels.forward_backward(&stream, &mut workspace, &DistillationLoss::new(), &batch, &mut gradient)?;
+/// kernels.launch_forward_backward(&stream, &mut workspace, &DistillationLoss::new(), &batch, &mut gradient)?;
 /// println!("{}", workspace.read()?.loss);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -105,7 +106,7 @@ impl Kernels {
     /// allocated for the first time, [`Error::NoCompiler`], [`Error::CompileFailed`], [`Error::OldDriver`],
     /// [`Error::OutOfMemory`], [`Error::Capturing`]; [`Error::DeviceLost`] and [`Error::Device`] for what else the driver
     /// refuses.
-    pub fn forward(
+    pub fn launch_forward(
         &self,
         stream: &CudaStream,
         workspace: &mut Workspace,
@@ -117,7 +118,7 @@ impl Kernels {
         let raw = lender.batch(student, &batch.targets)?;
         // SAFETY: the addresses are those of borrowed slices of this context, with their lengths; `lender` orders what the
         // stream does with them among other streams, and lives until after the launch.
-        unsafe { self.launch(stream, workspace, loss, &raw, None) }
+        unsafe { self.launch_raw(stream, workspace, loss, &raw, Target::None) }
     }
 
     /// Launches the loss of a batch and, into `gradient`, its gradient with respect to the student's logits: what is
@@ -125,8 +126,8 @@ impl Kernels {
     ///
     /// # Errors
     ///
-    /// As [`Kernels::forward`]; also a gradient that does not fit.
-    pub fn forward_backward(
+    /// As [`Kernels::launch_forward`]; also a gradient that does not fit.
+    pub fn launch_forward_backward(
         &self,
         stream: &CudaStream,
         workspace: &mut Workspace,
@@ -138,17 +139,17 @@ impl Kernels {
         let student = lender.matrix("student", &batch.student)?;
         let raw = lender.batch(student, &batch.targets)?;
         let gradient = lender.matrix_mut("gradient", gradient)?;
-        // SAFETY: as in `forward`; the gradient is borrowed for writing, so it overlaps nothing else.
-        unsafe { self.launch(stream, workspace, loss, &raw, Some(gradient)) }
+        // SAFETY: as in `launch_forward`; the gradient is borrowed for writing, so it overlaps nothing else.
+        unsafe { self.launch_raw(stream, workspace, loss, &raw, Target::Separate(gradient)) }
     }
 
-    /// Launches the loss of a batch, and its gradient over the student's logits: as [`Kernels::forward_backward`], without
+    /// Launches the loss of a batch, and its gradient over the student's logits: as [`Kernels::launch_forward_backward`], without
     /// a second buffer.
     ///
     /// # Errors
     ///
-    /// As [`Kernels::forward`].
-    pub fn forward_backward_in_place(
+    /// As [`Kernels::launch_forward`].
+    pub fn launch_forward_backward_in_place(
         &self,
         stream: &CudaStream,
         workspace: &mut Workspace,
@@ -158,46 +159,46 @@ impl Kernels {
         let mut lender = self.lender(stream)?;
         let student = lender.matrix_mut("student", &mut batch.student)?;
         let raw = lender.batch(student, &batch.targets)?;
-        // SAFETY: as in `forward`; the student is borrowed for writing.
-        unsafe { self.launch(stream, workspace, loss, &raw, Some(student)) }
+        // SAFETY: as in `launch_forward`; the student is borrowed for writing.
+        unsafe { self.launch_raw(stream, workspace, loss, &raw, Target::InPlace) }
     }
 
-    /// Launches the loss of a batch that is described by device addresses, as frameworks have them, and its gradient where
-    /// one is given: it may be the student's matrix itself, and must else not overlap what is read.
+    /// Launches the loss of a batch that is described by device addresses, as frameworks have them, and its gradient where it
+    /// has a target, which overlaps nothing that is read (but for the student that it overwrites).
     ///
     /// # Errors
     ///
-    /// As [`Kernels::forward`]; [`Error::BufferAliased`] for a gradient that overlaps student, teacher or labels.
+    /// As [`Kernels::launch_forward`]; [`Error::BufferAliased`] for a gradient that overlaps what is read.
     ///
     /// # Safety
     ///
     /// Until the stream has run the kernel, the addresses must be those of memory that kernels of this context may access
     /// and nobody else writes: matrices of as many elements as they say, one label and one row factor per row, one factor
     /// of the whole gradient; the gradient's nobody else reads.
-    pub unsafe fn launch(
+    pub unsafe fn launch_raw(
         &self,
         stream: &CudaStream,
         workspace: &mut Workspace,
         loss: &DistillationLoss,
         batch: &raw::Batch,
-        gradient: Option<raw::Matrix>,
+        target: Target<raw::Matrix>,
     ) -> Result<()> {
         self.check_context("stream", stream.context())?;
         self.check_context("workspace", workspace.stream().context())?;
         if **workspace.stream() != *stream {
             return Err(Error::OtherStream);
         }
-        let (problem, mut params) = batch.check(loss, gradient)?;
+        let raw::Placed { call, problem, mut params } = batch.check(loss, target)?;
         let plan = plan::plan(&problem, &self.limits);
         self.context.bind_to_thread().map_err(|error| refused("use the context", error))?;
         let function = self.modules.get(&plan.specialisation, || may_not_capture(stream, "load a kernel"))?;
         (params.records, params.totals) =
-            workspace.room(problem.rows as usize, || may_not_capture(stream, "enlarge the workspace"))?;
+            workspace.room(call.rows, || may_not_capture(stream, "enlarge the workspace"))?;
         params.slots = plan.slots;
         // SAFETY: the kernel takes one block of parameters, whose addresses the caller vouches for; the workspace has room
         // for the records of all rows, and nothing of another stream runs on it.
         unsafe { launch(&function, &plan, stream, &params) }?;
-        workspace.launched(loss, &problem);
+        workspace.launched(call);
         Ok(())
     }
 

@@ -41,9 +41,6 @@ mod workspace;
 
 pub use batch::{Batch, Elements, ElementsMut, Labels, Matrix, MatrixMut};
 pub use cache::folder as cache_folder;
-pub use cudarc;
 pub use driver::{Device, context, devices, version as driver_version};
 pub use kernels::Kernels;
-#[doc(hidden)]
-pub use results::read;
 pub use workspace::Workspace;

@@ -6,6 +6,7 @@
 //! smallest that fits at all; else rows are read twice.
 
 use super::specialisation::{Residency, Specialisation, Terms};
+use crate::divergence::Divergence;
 use crate::elements::DType;
 
 /// What a GPU offers, as the driver's attributes tell it.
@@ -65,15 +66,18 @@ pub struct Problem {
     pub gradient: Option<DType>,
     /// The terms that are computed.
     pub terms: Terms,
+    /// What the soft term compares by.
+    pub divergence: Divergence,
     /// Whether rows of all matrices lie alike towards 16-byte vectors.
     pub wide: bool,
 }
 
 impl Problem {
-    /// Both terms and the gradient, everything in one storage type and aligned.
+    /// Forward KL and the gradient, everything in one storage type and aligned.
     #[must_use]
     pub fn new(rows: u32, vocab: u32, dtype: DType, terms: Terms) -> Self {
-        Self { rows, vocab, student: dtype, teacher: dtype, gradient: Some(dtype), terms, wide: true }
+        let divergence = Divergence::ForwardKl;
+        Self { rows, vocab, student: dtype, teacher: dtype, gradient: Some(dtype), terms, divergence, wide: true }
     }
 }
 
@@ -159,6 +163,7 @@ fn kernel(problem: &Problem, residency: Residency) -> Specialisation {
         teacher: if problem.terms.has_soft() { problem.teacher } else { problem.student },
         gradient: problem.gradient,
         terms: problem.terms,
+        divergence: problem.divergence,
         residency,
         wide: problem.wide,
     }

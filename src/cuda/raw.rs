@@ -1,19 +1,17 @@
-//! A batch that lies in the memory of a GPU, by device address: for frameworks that have pointers, and the one place where
-//! such a batch is checked.
+//! A batch that lies in the memory of a GPU, by device address: for frameworks that have pointers.
 //!
-//! [`Kernels::launch`](super::Kernels::launch) takes it, and trusts the addresses; the borrowed views of
-//! [`cuda`](super) are turned into it.
+//! [`Kernels::launch_raw`](super::Kernels::launch_raw) takes it, and trusts the addresses; the borrowed views of [`cuda`](super)
+//! are turned into it. Here a checked call gets its places: alignment, overlap, and what the kernel has to know.
 
 use std::ops::Range;
 
 use super::params::Params;
 use super::plan::Problem;
-use super::specialisation::Terms;
 use crate::batch::Shape;
+use crate::call::{Call, Denominators, Shapes, Target};
 use crate::elements::DType;
 use crate::error::{Error, Result};
-use crate::loss::{DistillationLoss, IgnoredRows, Reduction};
-use crate::row_stats::Temperature;
+use crate::loss::{DistillationLoss, IgnoredRows};
 
 /// A matrix of logits, or of a gradient, in the memory of a GPU: laid out as [`kdloss::Matrix`](crate::Matrix).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +45,9 @@ impl Matrix {
         self
     }
 
-    /// Checks shape and address.
-    fn check(&self, matrix: &'static str, rows: usize, vocab: usize) -> Result<()> {
-        let Self { len, rows: found, cols, row_stride, .. } = *self;
-        Shape { len, rows: found, cols, row_stride }.check(matrix, rows, vocab)?;
-        aligned(matrix, self.address, self.dtype.size())
+    fn shape(&self) -> Shape {
+        let Self { len, rows, cols, row_stride, .. } = *self;
+        Shape { len, rows, cols, row_stride }
     }
 
     /// The addresses from the first element to the last, of a matrix that has been checked.
@@ -72,21 +68,30 @@ impl Matrix {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Labels {
     address: u64,
+    len: usize,
     bytes: usize,
 }
 
 impl Labels {
-    /// 64-bit labels, as PyTorch has them.
+    /// `len` 64-bit labels, as PyTorch has them.
     #[must_use]
-    pub fn i64(address: u64) -> Self {
-        Self { address, bytes: 8 }
+    pub fn i64(address: u64, len: usize) -> Self {
+        Self { address, len, bytes: 8 }
     }
 
-    /// 32-bit labels.
+    /// `len` 32-bit labels.
     #[must_use]
-    pub fn i32(address: u64) -> Self {
-        Self { address, bytes: 4 }
+    pub fn i32(address: u64, len: usize) -> Self {
+        Self { address, len, bytes: 4 }
     }
+}
+
+/// Factors in the memory of a GPU, `f32` each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Factors {
+    /// 0 where there are none.
+    address: u64,
+    len: usize,
 }
 
 /// One batch in the memory of a GPU: the student's logits, and what they are compared with.
@@ -95,8 +100,8 @@ pub struct Batch {
     student: Matrix,
     teacher: Option<Matrix>,
     labels: Option<Labels>,
-    row_grad_scale: u64,
-    grad_scale: u64,
+    row_grad_scale: Option<Factors>,
+    grad_scale: Option<Factors>,
     vocab: Option<usize>,
 }
 
@@ -104,7 +109,7 @@ impl Batch {
     /// A batch of student logits, without teacher or labels yet.
     #[must_use]
     pub fn new(student: Matrix) -> Self {
-        Self { student, teacher: None, labels: None, row_grad_scale: 0, grad_scale: 0, vocab: None }
+        Self { student, teacher: None, labels: None, row_grad_scale: None, grad_scale: None, vocab: None }
     }
 
     /// Adds the teacher's logits, needed unless `alpha` is 1. Type, width and row stride may differ from the student's.
@@ -128,10 +133,10 @@ impl Batch {
         self
     }
 
-    /// Adds a factor for the gradient of each row: the address of an `f32` per row.
+    /// Adds a factor for the gradient of each row: the address of `len` numbers in `f32`, one per row.
     #[must_use]
-    pub fn with_row_grad_scale(mut self, address: u64) -> Self {
-        self.row_grad_scale = address;
+    pub fn with_row_grad_scale(mut self, address: u64, len: usize) -> Self {
+        self.row_grad_scale = Some(Factors { address, len });
         self
     }
 
@@ -139,106 +144,125 @@ impl Batch {
     /// that arrives from above.
     #[must_use]
     pub fn with_grad_scale(mut self, address: u64) -> Self {
-        self.grad_scale = address;
+        self.grad_scale = Some(Factors { address, len: 1 });
         self
     }
 
     /// The vocabulary: what [`Batch::with_vocab`] set, else the narrower of student and teacher.
     #[must_use]
     pub fn vocab(&self) -> usize {
-        let narrower = self.teacher.map_or(usize::MAX, |teacher| teacher.cols).min(self.student.cols);
-        self.vocab.unwrap_or(narrower)
+        self.shapes().vocab()
     }
 
-    /// Checks the batch, and says what there is to compute and what the kernel has to know.
+    fn shapes(&self) -> Shapes {
+        Shapes {
+            student: self.student.shape(),
+            teacher: self.teacher.map(|teacher| teacher.shape()),
+            labels: self.labels.map(|labels| labels.len),
+            row_grad_scale: self.row_grad_scale.map(|factors| factors.len),
+            vocab: self.vocab,
+        }
+    }
+
+    /// Checks the batch, and says what there is to compute and what the kernel has to know. A separate target that is the
+    /// student's matrix counts as [`Target::InPlace`].
     ///
     /// # Errors
     ///
     /// As [`cpu::forward`](crate::cpu::forward), but for the labels, which only the GPU sees;
-    /// [`Error::BufferOffset`] for an address that is no multiple of its element's size, and
-    /// [`Error::TooManyRows`] or [`Error::VocabTooWide`] for sizes beyond 32 bits.
-    pub fn check(&self, loss: &DistillationLoss, gradient: Option<Matrix>) -> Result<(Problem, Params)> {
-        loss.validate()?;
-        let (student, vocab) = (self.student, self.vocab());
-        let rows = student.rows;
-        if vocab == 0 {
-            return Err(Error::EmptyVocab);
-        }
-        student.check("student", rows, vocab)?;
-        let teacher = match self.teacher {
-            _ if !loss.has_soft_term() => None,
-            None => return Err(Error::MissingTeacher { alpha: loss.alpha }),
-            Some(teacher) => Some(teacher),
+    /// [`Error::BufferOffset`] for an address that is no multiple of its element's size, [`Error::BufferAliased`] for a
+    /// gradient that overlaps what is read, and [`Error::TooManyRows`] or [`Error::TooManyColumns`] for sizes beyond 32 bits.
+    pub fn check(&self, loss: &DistillationLoss, target: Target<Matrix>) -> Result<Placed> {
+        let target = match target {
+            Target::Separate(gradient) if self.is_student(&gradient) => Target::InPlace,
+            target => target,
         };
-        if let Some(teacher) = teacher {
-            teacher.check("teacher", rows, vocab)?;
-        }
+        let call = Call::new(loss, &self.shapes(), target.map(|gradient| gradient.shape()))?;
+        let student = self.student;
+        let teacher = self.teacher.filter(|_| call.terms.has_soft());
+        let (written, gradient) = match target {
+            Target::None => ("", None),
+            Target::InPlace => ("student", Some(student)),
+            Target::Separate(gradient) => ("gradient", Some(gradient)),
+        };
+        self.check_alignment(teacher, gradient)?;
         if let Some(gradient) = gradient {
-            gradient.check("gradient", rows, vocab)?;
-            self.check_aliases(&gradient, teacher.as_ref())?;
+            self.check_aliases(written, &gradient, teacher)?;
         }
-        if loss.has_hard_term() && self.labels.is_none() {
-            return Err(Error::MissingLabels { alpha: loss.alpha });
-        }
-        if let Some(labels) = self.labels {
-            aligned("labels", labels.address, labels.bytes)?;
-        }
-        aligned("row_grad_scale", self.row_grad_scale, 4)?;
-        aligned("grad_scale", self.grad_scale, 4)?;
-        // Numbers of columns are 31-bit in the kernel, where some are negative.
-        let widest = gradient.map_or(vocab, |gradient| gradient.cols);
-        let columns = |cols: usize| u32::try_from(cols).ok().filter(|&cols| cols <= 1 << 30);
-        let (Some(vocab), Some(gradient_cols)) = (columns(vocab), columns(widest)) else {
-            return Err(Error::RowTooWide { matrix: "gradient", bytes: 4 * widest as u64, limit: 4 << 30 });
-        };
-        let Some(row_count) = u32::try_from(rows).ok().filter(|&rows| rows <= 1 << 30) else {
-            return Err(Error::TooManyRows { rows, limit: 1 << 30 });
+        let vocab = count_of_columns("student", call.vocab)?;
+        let gradient_cols = gradient.map_or(Ok(vocab), |gradient| count_of_columns(written, gradient.cols))?;
+        let Some(rows) = u32::try_from(call.rows).ok().filter(|&rows| rows <= MOST) else {
+            return Err(Error::TooManyRows { rows: call.rows, limit: MOST.into() });
         };
         let problem = Problem {
-            rows: row_count,
+            rows,
             vocab,
             student: student.dtype,
             teacher: teacher.map_or(student.dtype, |teacher| teacher.dtype),
             gradient: gradient.map(|gradient| gradient.dtype),
-            terms: Terms::of(loss),
+            terms: call.terms,
+            divergence: call.loss.divergence,
             wide: are_alike(&student, teacher.as_ref(), gradient.as_ref()),
         };
-        Ok((problem, self.params(loss, teacher, gradient, &problem, gradient_cols)))
+        let params = self.params(&call, teacher, gradient, &problem, gradient_cols);
+        Ok(Placed { call, problem, params })
     }
 
-    /// A gradient may be the student's matrix, and else overlaps nothing that is read.
-    fn check_aliases(&self, gradient: &Matrix, teacher: Option<&Matrix>) -> Result<()> {
-        let student = &self.student;
-        let in_place = (gradient.address, gradient.dtype, gradient.row_stride)
-            == (student.address, student.dtype, student.row_stride);
-        let written = if in_place { "student" } else { "gradient" };
-        let labels = self.labels.map(|labels| labels.address..labels.address + (labels.bytes * student.rows) as u64);
-        let others = [
-            ("student", (!in_place).then(|| student.extent())),
-            ("teacher", teacher.map(Matrix::extent)),
-            ("labels", labels),
-        ];
-        let own = gradient.extent();
-        let overlaps = |other: &Range<u64>| own.start < other.end && other.start < own.end;
-        match others.into_iter().find(|(_, other)| other.as_ref().is_some_and(overlaps)) {
-            Some((other, _)) => Err(Error::BufferAliased { written, other }),
-            None => Ok(()),
+    fn is_student(&self, gradient: &Matrix) -> bool {
+        (gradient.address, gradient.dtype, gradient.row_stride)
+            == (self.student.address, self.student.dtype, self.student.row_stride)
+    }
+
+    fn check_alignment(&self, teacher: Option<Matrix>, gradient: Option<Matrix>) -> Result<()> {
+        let matrix = |matrix: Matrix| (matrix.address, matrix.dtype.size());
+        let factors = |factors: Factors| (factors.address, size_of::<f32>());
+        for (buffer, part) in [
+            ("student", Some(matrix(self.student))),
+            ("teacher", teacher.map(matrix)),
+            ("gradient", gradient.map(matrix)),
+            ("labels", self.labels.map(|labels| (labels.address, labels.bytes))),
+            ("row_grad_scale", self.row_grad_scale.map(factors)),
+            ("grad_scale", self.grad_scale.map(factors)),
+        ] {
+            let Some((address, alignment)) = part else { continue };
+            if !address.is_multiple_of(alignment as u64) {
+                return Err(Error::BufferOffset { buffer, offset: address, alignment: alignment as u64 });
+            }
         }
+        Ok(())
+    }
+
+    /// What is written overlaps nothing that is read, but for the student that a gradient overwrites.
+    fn check_aliases(&self, written: &'static str, gradient: &Matrix, teacher: Option<Matrix>) -> Result<()> {
+        let list = |address: u64, bytes: usize| address..address + bytes as u64;
+        let factors = |factors: Factors| list(factors.address, size_of::<f32>() * factors.len);
+        let own = gradient.extent();
+        for (other, extent) in [
+            ("student", (written != "student").then(|| self.student.extent())),
+            ("teacher", teacher.map(|teacher| teacher.extent())),
+            ("labels", self.labels.map(|labels| list(labels.address, labels.bytes * labels.len))),
+            ("row_grad_scale", self.row_grad_scale.map(factors)),
+            ("grad_scale", self.grad_scale.map(factors)),
+        ] {
+            if extent.is_some_and(|extent| own.start < extent.end && extent.start < own.end) {
+                return Err(Error::BufferAliased { written, other });
+            }
+        }
+        Ok(())
     }
 
     fn params(
         &self,
-        loss: &DistillationLoss,
+        call: &Call,
         teacher: Option<Matrix>,
         gradient: Option<Matrix>,
         problem: &Problem,
         gradient_cols: u32,
     ) -> Params {
-        let temperature = Temperature::new(loss.temperature);
-        let denominator = match loss.reduction {
-            Reduction::Mean | Reduction::Sum | Reduction::None => 1.0,
-            Reduction::DividedBy(denominator) => denominator,
-        };
+        let (loss, temperature) = (&call.loss, call.soft.temperature);
+        // Where rows have yet to be counted, the kernel divides.
+        let denominator = call.fixed_denominator().unwrap_or(1.0);
+        let weights = call.gradient_weights(loss.grad_scale, Denominators { hard: denominator, soft: denominator });
         let address = |matrix: Option<Matrix>| matrix.map_or(0, |matrix| matrix.address);
         let stride = |matrix: Option<Matrix>| matrix.map_or(0, |matrix| matrix.row_stride as i64);
         Params {
@@ -246,8 +270,8 @@ impl Batch {
             teacher: address(teacher),
             gradient: address(gradient),
             labels: self.labels.map_or(0, |labels| labels.address),
-            row_grad_scale: self.row_grad_scale,
-            grad_scale: self.grad_scale,
+            row_grad_scale: self.row_grad_scale.map_or(0, |factors| factors.address),
+            grad_scale: self.grad_scale.map_or(0, |factors| factors.address),
             student_stride: stride(Some(self.student)),
             teacher_stride: stride(teacher),
             gradient_stride: stride(gradient),
@@ -257,18 +281,38 @@ impl Batch {
             gradient_cols,
             label_bytes: self.labels.map_or(0, |labels| labels.bytes as u32),
             soft_only: u32::from(loss.ignored_rows == IgnoredRows::SoftOnly),
-            is_mean: u32::from(loss.reduction == Reduction::Mean),
+            is_mean: u32::from(call.fixed_denominator().is_none()),
             temperature_reciprocal: temperature.reciprocal,
             temperature_exponent_scale: temperature.exponent_scale,
             temperature_squared: (loss.temperature * loss.temperature) as f32,
             hard_weight: loss.alpha as f32,
             soft_weight: (1.0 - loss.alpha) as f32,
-            hard_gradient: (loss.grad_scale * loss.alpha / denominator) as f32,
-            soft_gradient: (loss.grad_scale * (1.0 - loss.alpha) * loss.temperature / denominator) as f32,
+            hard_gradient: weights.hard as f32,
+            soft_gradient: weights.soft as f32,
             denominator,
             ..Params::default()
         }
     }
+}
+
+/// A call whose places have been checked.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Placed {
+    pub(super) call: Call,
+    /// What there is to compute.
+    pub problem: Problem,
+    /// What the kernel has to know of it, but for what the workspace and the plan add.
+    #[doc(hidden)]
+    pub params: Params,
+}
+
+/// The most rows, and the most columns: the kernel counts them in 31 bits, where some numbers are negative.
+const MOST: u32 = 1 << 30;
+
+fn count_of_columns(matrix: &'static str, cols: usize) -> Result<u32> {
+    let count = u32::try_from(cols).ok().filter(|&cols| cols <= MOST);
+    count.ok_or(Error::TooManyColumns { matrix, cols, limit: MOST as usize })
 }
 
 /// Whether rows of all matrices lie alike towards the vectors in which they are moved.
@@ -280,13 +324,4 @@ fn are_alike(student: &Matrix, teacher: Option<&Matrix>, gradient: Option<&Matri
         .into_iter()
         .flatten()
         .all(|matrix| matrix.lies_like(cut_by, group.min(16 / matrix.dtype.size() as u64)))
-}
-
-fn aligned(buffer: &'static str, address: u64, alignment: usize) -> Result<()> {
-    let alignment = alignment as u64;
-    if address.is_multiple_of(alignment) {
-        Ok(())
-    } else {
-        Err(Error::BufferOffset { buffer, offset: address, alignment })
-    }
 }

@@ -1,28 +1,35 @@
 //! Reading what a launch leaves behind.
 
 use super::params::{RowRecord, Totals};
-use crate::batch::Checked;
+use super::raw::Placed;
+use crate::call::{Call, Counts};
 use crate::error::{Error, Result};
-use crate::loss::DistillationLoss;
 use crate::value::{LossValue, RowLoss};
 
-/// The loss of a batch, from the totals and the records that a launch has written.
+/// The loss of a call, from the totals and the records that its launch has written.
 ///
 /// # Errors
 ///
 /// [`Error::LabelOutOfRange`] with the first row whose label is neither a class nor the ignored value.
-pub fn read(loss: &DistillationLoss, vocab: usize, totals: &Totals, records: &[RowRecord]) -> Result<LossValue> {
+pub(super) fn read(call: &Call, totals: &Totals, records: &[RowRecord]) -> Result<LossValue> {
     if totals.bad_label_row != Totals::NO_ROW {
-        let (row, label) = (totals.bad_label_row as usize, totals.bad_label);
-        return Err(Error::LabelOutOfRange { row, label, vocab, ignore_index: loss.ignore_index });
+        return Err(Error::LabelOutOfRange {
+            row: totals.bad_label_row as usize,
+            label: totals.bad_label,
+            vocab: call.vocab,
+            ignore_index: call.loss.ignore_index,
+        });
     }
     let rows =
-        records.iter().map(|record| RowLoss::new(loss, f64::from(record.hard), f64::from(record.soft))).collect();
-    let checked = Checked {
-        rows: records.len(),
-        vocab,
-        labelled_rows: totals.labelled_rows as usize,
-        soft_rows: totals.soft_rows as usize,
-    };
-    Ok(LossValue::reduce(loss, &checked, rows, totals.nonfinite_rows as usize))
+        records.iter().map(|record| RowLoss::new(&call.loss, f64::from(record.hard), f64::from(record.soft))).collect();
+    let counts = Counts { labelled_rows: totals.labelled_rows as usize, soft_rows: totals.soft_rows as usize };
+    Ok(LossValue::reduce(call, counts, rows, totals.nonfinite_rows as usize))
+}
+
+impl Placed {
+    /// The loss, for who launches the kernel otherwise.
+    #[doc(hidden)]
+    pub fn read(&self, totals: &Totals, records: &[RowRecord]) -> Result<LossValue> {
+        read(&self.call, totals, records)
+    }
 }

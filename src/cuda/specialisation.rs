@@ -1,7 +1,8 @@
 //! The kernels' source, and what of it is chosen when it is compiled.
 
+pub use crate::call::Terms;
+use crate::divergence::Divergence;
 use crate::elements::DType;
-use crate::loss::DistillationLoss;
 
 /// Where a pair of rows is between the two passes over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,47 +26,6 @@ impl Residency {
     }
 }
 
-/// Which terms of the loss are computed, and how one exponential is had from the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Terms {
-    /// Cross-entropy alone (`alpha = 1`): the teacher is not read.
-    Hard,
-    /// Divergence alone (`alpha = 0`).
-    Soft,
-    /// Both, at a temperature of which nothing is known.
-    Both,
-    /// Both, at temperature `2^n`: `e^s` is `e^(s/T)` squared `n` times.
-    BothBySquaring(u32),
-}
-
-impl Terms {
-    /// What a loss computes.
-    #[must_use]
-    pub fn of(loss: &DistillationLoss) -> Self {
-        match (loss.has_hard_term(), loss.has_soft_term()) {
-            (_, false) => Self::Hard,
-            (false, true) => Self::Soft,
-            (true, true) if loss.temperature == 1.0 => Self::BothBySquaring(0),
-            (true, true) if loss.temperature == 2.0 => Self::BothBySquaring(1),
-            (true, true) if loss.temperature == 4.0 => Self::BothBySquaring(2),
-            (true, true) => Self::Both,
-        }
-    }
-
-    /// Whether cross-entropy is computed.
-    #[must_use]
-    pub fn has_hard(self) -> bool {
-        self != Self::Soft
-    }
-
-    /// Whether the divergence is computed, hence the teacher read.
-    #[must_use]
-    pub fn has_soft(self) -> bool {
-        self != Self::Hard
-    }
-}
-
 /// What is chosen when the kernel is compiled: one kernel for each value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -78,11 +38,16 @@ pub struct Specialisation {
     pub gradient: Option<DType>,
     /// The terms that are computed.
     pub terms: Terms,
+    /// What the soft term compares by.
+    pub divergence: Divergence,
     /// Where rows are between the passes.
     pub residency: Residency,
     /// Whether rows of all matrices lie alike towards 16-byte vectors, in which they are then moved.
     pub wide: bool,
 }
+
+/// What the kernel knows the absence of squarings by.
+const NO_SQUARINGS: u32 = 3;
 
 /// The name of the kernel.
 pub const KERNEL: &str = "distill";
@@ -104,10 +69,6 @@ impl Specialisation {
     /// The compiler's options, but for the architecture.
     #[must_use]
     pub fn options(&self) -> Vec<String> {
-        let squarings = match self.terms {
-            Terms::BothBySquaring(squarings) => squarings,
-            _ => 3,
-        };
         let define = |name: &str, value: &str| format!("--define-macro={name}={value}");
         let flag = |name: &str, value: bool| define(name, if value { "1" } else { "0" });
         vec![
@@ -119,7 +80,8 @@ impl Specialisation {
             flag("GRADIENT", self.gradient.is_some()),
             flag("HARD", self.terms.has_hard()),
             flag("SOFT", self.terms.has_soft()),
-            define("SQUARINGS", &squarings.to_string()),
+            define("DIVERGENCE", divergence_name(self.divergence)),
+            define("SQUARINGS", &self.terms.squarings().unwrap_or(NO_SQUARINGS).to_string()),
             define("RESIDENCY", self.residency.name()),
             flag("WIDE", self.wide),
         ]
@@ -134,15 +96,22 @@ fn type_name(dtype: DType) -> &'static str {
     }
 }
 
+fn divergence_name(divergence: Divergence) -> &'static str {
+    match divergence {
+        Divergence::ForwardKl => "FORWARD_KL",
+    }
+}
+
 /// The files of the kernels, the first of which includes the others.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("distillation.cu", include_str!("../../kernels/cuda/distillation.cu")),
     ("two.cuh", include_str!("../../kernels/cuda/two.cuh")),
     ("math.cuh", include_str!("../../kernels/cuda/math.cuh")),
     ("storage.cuh", include_str!("../../kernels/cuda/storage.cuh")),
     ("groups.cuh", include_str!("../../kernels/cuda/groups.cuh")),
     ("params.cuh", include_str!("../../kernels/cuda/params.cuh")),
-    ("row_stats.cuh", include_str!("../../kernels/cuda/row_stats.cuh")),
+    ("row_part.cuh", include_str!("../../kernels/cuda/row_part.cuh")),
+    ("divergence.cuh", include_str!("../../kernels/cuda/divergence.cuh")),
     ("labels.cuh", include_str!("../../kernels/cuda/labels.cuh")),
     ("join.cuh", include_str!("../../kernels/cuda/join.cuh")),
     ("rows.cuh", include_str!("../../kernels/cuda/rows.cuh")),
@@ -178,14 +147,5 @@ mod tests {
         for (name, text) in &FILES[1..] {
             assert_eq!(source.matches(text).count(), 1, "{name}");
         }
-    }
-
-    #[test]
-    fn powers_are_used_where_the_temperature_is_one() {
-        let terms =
-            |alpha, temperature| Terms::of(&DistillationLoss::new().with_alpha(alpha).with_temperature(temperature));
-        assert_eq!([1.0, 2.0, 4.0].map(|t| terms(0.5, t)), [0, 1, 2].map(Terms::BothBySquaring));
-        assert_eq!([0.5, 2.000_001, 8.0].map(|t| terms(0.5, t)), [Terms::Both; 3]);
-        assert_eq!((terms(1.0, 2.0), terms(0.0, 2.0)), (Terms::Hard, Terms::Soft));
     }
 }

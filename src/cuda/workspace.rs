@@ -6,10 +6,9 @@ use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DeviceRepr, ValidAsZeroBi
 
 use super::driver::refused;
 use super::params::{RowRecord, Totals};
-use super::plan::Problem;
 use super::results;
+use crate::call::Call;
 use crate::error::{Error, Result};
-use crate::loss::DistillationLoss;
 use crate::value::LossValue;
 
 /// The totals of a call, the losses of its rows, and the ticket that tells which CTA finishes last.
@@ -21,7 +20,8 @@ pub struct Workspace {
     stream: Arc<CudaStream>,
     totals: Buffer<u64>,
     records: Buffer<f32>,
-    launched: Option<Launched>,
+    /// The call whose results are there.
+    launched: Option<Call>,
 }
 
 /// Device memory that is only used on the stream it was allocated on: its address needs no event to wait for, which a graph
@@ -30,14 +30,6 @@ pub struct Workspace {
 struct Buffer<T> {
     slice: CudaSlice<T>,
     address: u64,
-}
-
-/// The call whose results are there.
-#[derive(Debug, Clone, Copy)]
-struct Launched {
-    loss: DistillationLoss,
-    vocab: usize,
-    rows: usize,
 }
 
 /// Numbers of a row's record, and of the totals.
@@ -92,7 +84,8 @@ impl Workspace {
     /// a class nor the ignored value (that row's gradient and losses are NaN, those of the others are as they should be);
     /// [`Error::DeviceLost`] where a kernel failed, this one or one before it.
     pub fn read(&self) -> Result<LossValue> {
-        let Launched { loss, vocab, rows } = self.launched.ok_or(Error::NothingComputed)?;
+        let call = self.launched.ok_or(Error::NothingComputed)?;
+        let rows = call.rows;
         let mut totals = [0u64; TOTALS_LEN];
         let mut records = vec![0.0f32; RECORD_LEN * rows];
         let failed = |error| refused("read the loss", error);
@@ -101,7 +94,7 @@ impl Workspace {
             self.stream.memcpy_dtoh(&self.records.slice.slice(..RECORD_LEN * rows), &mut records).map_err(failed)?;
         }
         self.stream.synchronize().map_err(failed)?;
-        results::read(&loss, vocab, &bytemuck::cast(totals), &bytemuck::pod_collect_to_vec(&records))
+        results::read(&call, &bytemuck::cast(totals), &bytemuck::pod_collect_to_vec(&records))
     }
 
     /// The device addresses of records for so many rows, and of the totals. `before_growing` is asked where there is too
@@ -116,8 +109,8 @@ impl Workspace {
     }
 
     /// Remembers what has been launched.
-    pub(super) fn launched(&mut self, loss: &DistillationLoss, problem: &Problem) {
-        self.launched = Some(Launched { loss: *loss, vocab: problem.vocab as usize, rows: problem.rows as usize });
+    pub(super) fn launched(&mut self, call: Call) {
+        self.launched = Some(call);
     }
 }
 

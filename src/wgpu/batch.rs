@@ -1,8 +1,9 @@
-//! A batch that lies in buffers of a device, and the one place where such buffers are checked.
+//! A batch that lies in buffers of a device. Here a checked call gets its places: usage, alignment, whole words, overlap.
 
 use super::plan::Extent;
 use super::variant::{GradientStorage, Storage};
 use crate::batch::Shape;
+use crate::call::{Call, Shapes, Target};
 use crate::elements::DType;
 use crate::error::{Error, Result};
 use crate::loss::DistillationLoss;
@@ -48,6 +49,12 @@ impl<'a> Matrix<'a> {
         self.row_stride = row_stride;
         self
     }
+
+    fn shape(&self) -> Shape {
+        let len = self.buffer.size().saturating_sub(self.offset) / self.dtype.size() as u64;
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        Shape { len, rows: self.rows, cols: self.cols, row_stride: self.row_stride }
+    }
 }
 
 /// Labels in a buffer of a device, one per row.
@@ -78,9 +85,8 @@ impl<'a> Labels<'a> {
         self
     }
 
-    /// 32-bit words of a label.
-    pub(super) fn words(&self) -> u32 {
-        self.words
+    fn bytes(&self) -> u64 {
+        4 * u64::from(self.words)
     }
 }
 
@@ -138,22 +144,29 @@ impl<'a> Batch<'a> {
     /// The vocabulary: what [`Batch::with_vocab`] set, else the narrower of student and teacher.
     #[must_use]
     pub fn vocab(&self) -> usize {
-        let narrower = self.teacher.map_or(usize::MAX, |teacher| teacher.cols).min(self.student.cols);
-        self.vocab.unwrap_or(narrower)
+        self.shapes().vocab()
+    }
+
+    fn shapes(&self) -> Shapes {
+        let rows = self.rows();
+        // A list may be longer than it needs to be.
+        let list = |buffer: &wgpu::Buffer, offset: u64, item: u64| {
+            usize::try_from(buffer.size().saturating_sub(offset) / item).map_or(rows, |items| items.min(rows))
+        };
+        Shapes {
+            student: self.student.shape(),
+            teacher: self.teacher.map(|teacher| teacher.shape()),
+            labels: self.labels.map(|labels| list(labels.buffer, labels.offset, labels.bytes())),
+            row_grad_scale: self.row_grad_scale.map(|(buffer, offset)| list(buffer, offset, 4)),
+            vocab: self.vocab,
+        }
     }
 }
 
-/// Where the gradient goes.
+/// A call whose every buffer has been checked, with the extents that are accessed.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Gradient<'a> {
-    None,
-    Separate(Matrix<'a>),
-    InPlace,
-}
-
-/// A batch whose every buffer has been checked, with the extents that are accessed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Checked<'a> {
+pub(super) struct Placed<'a> {
+    pub(super) call: Call,
     pub(super) student: Bound<'a>,
     /// Where the soft term is computed.
     pub(super) teacher: Option<Bound<'a>>,
@@ -163,9 +176,9 @@ pub(super) struct Checked<'a> {
     /// Columns of the gradient, in whichever buffer it is.
     pub(super) gradient_cols: usize,
     pub(super) labels: Option<Bound<'a>>,
+    /// 32-bit words of a label; 0 where there are none.
+    pub(super) label_words: u32,
     pub(super) row_grad_scale: Option<Bound<'a>>,
-    pub(super) rows: usize,
-    pub(super) vocab: usize,
 }
 
 /// A part of the batch in its buffer.
@@ -178,50 +191,45 @@ pub(super) struct Bound<'a> {
     pub(super) storage: Storage,
 }
 
-impl<'a> Checked<'a> {
+impl<'a> Placed<'a> {
     /// Checks everything that can be known of a batch without asking the device.
-    pub(super) fn new(loss: &DistillationLoss, batch: &Batch<'a>, gradient: Gradient<'a>) -> Result<Self> {
-        loss.validate()?;
-        let (rows, vocab) = (batch.rows(), batch.vocab());
-        if vocab == 0 {
-            return Err(Error::EmptyVocab);
-        }
-        let in_place = matches!(gradient, Gradient::InPlace);
-        let student = Bound::matrix("student", &batch.student, rows, vocab, in_place)?;
-        let teacher = match batch.teacher {
-            _ if !loss.has_soft_term() => None,
-            None => return Err(Error::MissingTeacher { alpha: loss.alpha }),
-            Some(teacher) => Some(Bound::matrix("teacher", &teacher, rows, vocab, false)?),
-        };
-        if loss.has_hard_term() && batch.labels.is_none() {
-            return Err(Error::MissingLabels { alpha: loss.alpha });
-        }
+    pub(super) fn new(loss: &DistillationLoss, batch: &Batch<'a>, target: Target<Matrix<'a>>) -> Result<Self> {
+        let call = Call::new(loss, &batch.shapes(), target.map(|gradient| gradient.shape()))?;
+        let terms = call.terms;
+        let in_place = matches!(target, Target::InPlace);
+        let student = Bound::matrix("student", &batch.student, &call, in_place)?;
+        let teacher = batch.teacher.filter(|_| terms.has_soft());
+        let teacher = teacher.map(|teacher| Bound::matrix("teacher", &teacher, &call, false)).transpose()?;
         let labels = batch
             .labels
-            .map(|labels| Bound::list("labels", labels.buffer, labels.offset, 4 * u64::from(labels.words), rows));
-        let row_grad_scale =
-            batch.row_grad_scale.map(|(buffer, offset)| Bound::list("row_grad_scale", buffer, offset, 4, rows));
-        let (gradient, gradient_storage, gradient_cols) = match gradient {
-            Gradient::None => (None, GradientStorage::None, 0),
-            Gradient::InPlace => (None, GradientStorage::InPlace, batch.student.cols),
-            Gradient::Separate(matrix) => {
-                let bound = Bound::matrix("gradient", &matrix, rows, vocab, true)?;
+            .map(|labels| Bound::list("labels", labels.buffer, labels.offset, labels.bytes()))
+            .transpose()?;
+        let row_grad_scale = batch
+            .row_grad_scale
+            .map(|(buffer, offset)| Bound::list("row_grad_scale", buffer, offset, 4))
+            .transpose()?;
+        let (gradient, gradient_storage, gradient_cols) = match target {
+            Target::None => (None, GradientStorage::None, 0),
+            Target::InPlace => (None, GradientStorage::InPlace, batch.student.cols),
+            Target::Separate(matrix) => {
+                let bound = Bound::matrix("gradient", &matrix, &call, true)?;
                 (Some(bound), GradientStorage::Separate(bound.storage), matrix.cols)
             }
         };
-        let checked = Self {
+        let label_words = batch.labels.map_or(0, |labels| labels.words);
+        let placed = Self {
+            call,
             student,
             teacher,
             gradient,
             gradient_storage,
             gradient_cols,
-            labels: labels.transpose()?,
-            row_grad_scale: row_grad_scale.transpose()?,
-            rows,
-            vocab,
+            labels,
+            label_words,
+            row_grad_scale,
         };
-        checked.check_aliasing(in_place)?;
-        Ok(checked)
+        placed.check_aliasing(in_place)?;
+        Ok(placed)
     }
 
     /// Every part that is bound.
@@ -243,12 +251,12 @@ impl<'a> Checked<'a> {
 }
 
 impl<'a> Bound<'a> {
-    fn matrix(name: &'static str, matrix: &Matrix<'a>, rows: usize, vocab: usize, is_written: bool) -> Result<Self> {
+    /// A matrix whose shape has been checked.
+    fn matrix(name: &'static str, matrix: &Matrix<'a>, call: &Call, is_written: bool) -> Result<Self> {
         let Matrix { buffer, offset, dtype, cols, row_stride, .. } = *matrix;
+        let Call { rows, vocab, .. } = *call;
         let element = dtype.size() as u64;
         check_buffer(name, buffer, offset, element)?;
-        let len = usize::try_from(buffer.size().saturating_sub(offset) / element).unwrap_or(usize::MAX);
-        Shape { len, rows: matrix.rows, cols, row_stride }.check(name, rows, vocab)?;
         // Without a second row the stride leads nowhere, and without a first one nothing is accessed: both may be any number.
         let row_stride = if rows > 1 { row_stride as u64 } else { 0 };
         let accessed = match rows {
@@ -281,13 +289,9 @@ impl<'a> Bound<'a> {
         })
     }
 
-    /// One item for each row.
-    fn list(name: &'static str, buffer: &'a wgpu::Buffer, offset: u64, item: u64, rows: usize) -> Result<Self> {
+    /// One item of so many bytes for each row.
+    fn list(name: &'static str, buffer: &'a wgpu::Buffer, offset: u64, item: u64) -> Result<Self> {
         check_buffer(name, buffer, offset, 4)?;
-        let found = usize::try_from(buffer.size().saturating_sub(offset) / item).unwrap_or(usize::MAX);
-        if found < rows {
-            return Err(Error::RowCountMismatch { part: name, expected: rows, found });
-        }
         Ok(Self {
             buffer,
             extent: Extent { matrix: name, offset, row_stride: item, row: item },

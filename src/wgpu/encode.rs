@@ -3,17 +3,16 @@
 
 use std::ops::Range;
 
-use super::batch::{Batch, Bound, Checked};
+use super::batch::{Bound, Placed};
 use super::device::{ask, buffer, filled_buffer};
 use super::params::{Params, RowRecord, Totals};
 use super::pipelines::{Pipeline, Pipelines, layout_entry};
 use super::plan::{BindingLimits, Extent, grid};
 use super::results::Pending;
 use super::variant::{Access, Binding, Kernel, Variant};
+use crate::call::Denominators;
 use crate::error::{Error, Result};
-use crate::loss::{DistillationLoss, IgnoredRows, Reduction};
-use crate::row_stats::Temperature;
-use crate::value::Denominators;
+use crate::loss::IgnoredRows;
 
 const TOTALS_SIZE: u64 = size_of::<Totals>() as u64;
 const RECORD_SIZE: u64 = size_of::<RowRecord>() as u64;
@@ -33,33 +32,30 @@ struct Scratch {
 pub(super) fn encode(
     pipelines: &Pipelines,
     encoder: &mut wgpu::CommandEncoder,
-    loss: &DistillationLoss,
-    batch: &Batch<'_>,
-    checked: &Checked<'_>,
+    placed: &Placed<'_>,
     denominators: Option<Denominators>,
 ) -> Result<Pending> {
     let device = pipelines.device();
     let limits = BindingLimits::new(&device.limits());
     let most_rows = (limits.size / RECORD_SIZE).saturating_sub(1);
-    if checked.rows as u64 > most_rows {
-        return Err(Error::TooManyRows { rows: checked.rows, limit: most_rows });
+    if placed.call.rows as u64 > most_rows {
+        return Err(Error::TooManyRows { rows: placed.call.rows, limit: most_rows });
     }
-    let extents: Vec<Extent> = checked.parts().map(|part| part.extent).collect();
-    let chunks = limits.chunks(checked.rows, &extents)?;
+    let extents: Vec<Extent> = placed.parts().map(|part| part.extent).collect();
+    let chunks = limits.chunks(placed.call.rows, &extents)?;
 
-    let general = general_params(loss, batch, checked, denominators);
-    let all_rows = 0..checked.rows;
+    let general = general_params(placed, denominators);
+    let all_rows = 0..placed.call.rows;
     let params: Vec<Params> =
-        std::iter::once(&all_rows).chain(&chunks).map(|rows| chunk_params(general, checked, &limits, rows)).collect();
-    let scratch = Scratch::new(device, &params, checked.rows)?;
+        std::iter::once(&all_rows).chain(&chunks).map(|rows| chunk_params(general, placed, &limits, rows)).collect();
+    let scratch = Scratch::new(device, &params, placed.call.rows)?;
 
-    let variant =
-        Variant::new(loss, checked.student.storage, checked.teacher.map(|t| t.storage), checked.gradient_storage);
+    let variant = Variant::new(placed);
     let [count, distill, fold] =
         [Kernel::CountLabels, Kernel::Distill(variant), Kernel::FoldRows].map(|kernel| pipelines.get(kernel));
     let (count, distill, fold) = (count?, distill?, fold?);
     let bind = |pipeline: &Pipeline, index: usize, rows: &Range<usize>| {
-        bind_group(device, pipeline, &scratch, checked, &limits, index, rows)
+        bind_group(device, pipeline, &scratch, placed, &limits, index, rows)
     };
     let mut dispatches = vec![(&count, bind(&count, 0, &all_rows)?, (1, 1))];
     for (index, rows) in chunks.iter().enumerate() {
@@ -70,7 +66,7 @@ pub(super) fn encode(
     dispatches.push((&fold, bind(&fold, 0, &all_rows)?, (1, 1)));
 
     let readable = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-    let records_size = checked.rows as u64 * RECORD_SIZE;
+    let records_size = placed.call.rows as u64 * RECORD_SIZE;
     let staging = buffer(device, "kdloss results to read", TOTALS_SIZE + records_size, readable)?;
     ask(device, "encode the loss", || {
         let mut pass =
@@ -84,27 +80,25 @@ pub(super) fn encode(
         encoder.copy_buffer_to_buffer(&scratch.totals, 0, &staging, 0, TOTALS_SIZE);
         encoder.copy_buffer_to_buffer(&scratch.records, 0, &staging, TOTALS_SIZE, records_size);
     })?;
-    Ok(Pending::new(device, loss, checked, scratch.totals, scratch.records, staging))
+    Ok(Pending::new(device, placed.call, scratch.totals, scratch.records, staging))
 }
 
 /// What all dispatches of a call have in common.
-fn general_params(
-    loss: &DistillationLoss,
-    batch: &Batch<'_>,
-    checked: &Checked<'_>,
-    denominators: Option<Denominators>,
-) -> Params {
-    let temperature = Temperature::new(loss.temperature);
-    let is_mean = loss.reduction == Reduction::Mean && denominators.is_none();
-    let denominator = if let Reduction::DividedBy(denominator) = loss.reduction { denominator } else { 1.0 };
+fn general_params(placed: &Placed<'_>, denominators: Option<Denominators>) -> Params {
+    let call = &placed.call;
+    let (loss, temperature) = (&call.loss, call.soft.temperature);
+    // Where rows have yet to be counted, the kernels divide.
+    let is_mean = call.fixed_denominator().is_none() && denominators.is_none();
+    let denominator = call.fixed_denominator().unwrap_or(1.0);
     let denominators = denominators.unwrap_or(Denominators { hard: denominator, soft: denominator });
+    let weights = call.gradient_weights(loss.grad_scale, denominators);
     // A 64-bit label as the kernels see it: its two words.
     let ignore_index = loss.ignore_index as u64;
     Params {
-        batch_rows: checked.rows as u32,
-        vocab: checked.vocab as u32,
-        gradient_cols: checked.gradient_cols as u32,
-        label_words: batch.labels.map_or(0, |labels| labels.words()),
+        batch_rows: call.rows as u32,
+        vocab: call.vocab as u32,
+        gradient_cols: placed.gradient_cols as u32,
+        label_words: placed.label_words,
         ignore_index_low: ignore_index as u32,
         ignore_index_high: (ignore_index >> 32) as u32,
         soft_only: u32::from(loss.ignored_rows == IgnoredRows::SoftOnly),
@@ -114,34 +108,34 @@ fn general_params(
         largest_distance: (f64::from(f32::MAX) * 0.999_999 * loss.temperature.min(1.0)) as f32,
         hard_weight: loss.alpha as f32,
         soft_weight: (1.0 - loss.alpha) as f32,
-        hard_gradient: (loss.grad_scale * loss.alpha / denominators.hard) as f32,
-        soft_gradient: (loss.grad_scale * (1.0 - loss.alpha) * loss.temperature / denominators.soft) as f32,
+        hard_gradient: weights.hard as f32,
+        soft_gradient: weights.soft as f32,
         is_mean: u32::from(is_mean),
         denominator: denominator as f32,
-        has_row_grad_scale: u32::from(checked.row_grad_scale.is_some()),
+        has_row_grad_scale: u32::from(placed.row_grad_scale.is_some()),
         ..Params::default()
     }
 }
 
 /// The parameters of a dispatch over some rows.
-fn chunk_params(general: Params, checked: &Checked<'_>, limits: &BindingLimits, rows: &Range<usize>) -> Params {
+fn chunk_params(general: Params, placed: &Placed<'_>, limits: &BindingLimits, rows: &Range<usize>) -> Params {
     let start = |part: Option<&Bound<'_>>| {
         part.map_or(0, |part| (limits.window(&part.extent, rows).start / part.element) as u32)
     };
     let stride = |part: Option<&Bound<'_>>| part.map_or(0, |part| (part.extent.row_stride / part.element) as u32);
-    let student = Some(&checked.student);
+    let student = Some(&placed.student);
     Params {
         rows: rows.len() as u32,
         first_row: rows.start as u32,
         student_start: start(student),
         student_stride: stride(student),
-        teacher_start: start(checked.teacher.as_ref()),
-        teacher_stride: stride(checked.teacher.as_ref()),
+        teacher_start: start(placed.teacher.as_ref()),
+        teacher_stride: stride(placed.teacher.as_ref()),
         // In place the gradient's rows are the student's.
-        gradient_start: start(checked.gradient.as_ref().or(student)),
-        gradient_stride: stride(checked.gradient.as_ref().or(student)),
-        labels_start: start(checked.labels.as_ref()),
-        row_grad_scale_start: start(checked.row_grad_scale.as_ref()),
+        gradient_start: start(placed.gradient.as_ref().or(student)),
+        gradient_stride: stride(placed.gradient.as_ref().or(student)),
+        labels_start: start(placed.labels.as_ref()),
+        row_grad_scale_start: start(placed.row_grad_scale.as_ref()),
         ..general
     }
 }
@@ -173,7 +167,7 @@ fn bind_group(
     device: &wgpu::Device,
     pipeline: &Pipeline,
     scratch: &Scratch,
-    checked: &Checked<'_>,
+    placed: &Placed<'_>,
     limits: &BindingLimits,
     params_index: usize,
     rows: &Range<usize>,
@@ -189,11 +183,11 @@ fn bind_group(
         Binding::Params => {
             (scratch.params.clone(), params_index as u64 * scratch.params_stride, size_of::<Params>() as u64)
         }
-        Binding::Labels => part(checked.labels.as_ref()),
-        Binding::Student => part(Some(&checked.student)),
-        Binding::Teacher => part(checked.teacher.as_ref()),
-        Binding::Gradient => part(checked.gradient.as_ref()),
-        Binding::RowGradScale => part(checked.row_grad_scale.as_ref()),
+        Binding::Labels => part(placed.labels.as_ref()),
+        Binding::Student => part(Some(&placed.student)),
+        Binding::Teacher => part(placed.teacher.as_ref()),
+        Binding::Gradient => part(placed.gradient.as_ref()),
+        Binding::RowGradScale => part(placed.row_grad_scale.as_ref()),
         Binding::Totals => (scratch.totals.clone(), 0, TOTALS_SIZE),
         Binding::Records => (scratch.records.clone(), 0, scratch.records.size()),
     };
@@ -213,11 +207,11 @@ fn bind_group(
         let descriptor = wgpu::BindGroupDescriptor { label: Some("kdloss"), layout, entries };
         ask(device, "bind the buffers", || device.create_bind_group(&descriptor))
     };
-    bind(&pipeline.layout, &entries).map_err(|error| refused_buffer(device, checked, error))
+    bind(&pipeline.layout, &entries).map_err(|error| refused_buffer(device, placed, error))
 }
 
 /// Which buffer a device would not bind: each is tried alone.
-fn refused_buffer(device: &wgpu::Device, checked: &Checked<'_>, error: Error) -> Error {
+fn refused_buffer(device: &wgpu::Device, placed: &Placed<'_>, error: Error) -> Error {
     let try_alone = |part: &Bound<'_>| {
         let entry = layout_entry(Binding::Params, Access::Read);
         let descriptor = wgpu::BindGroupLayoutDescriptor { label: None, entries: &[entry] };
@@ -227,7 +221,7 @@ fn refused_buffer(device: &wgpu::Device, checked: &Checked<'_>, error: Error) ->
         let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries };
         ask(device, "bind a buffer", || device.create_bind_group(&descriptor))
     };
-    for part in checked.parts() {
+    for part in placed.parts() {
         if let Err(Error::Device { message, .. }) = try_alone(part) {
             return Error::BufferRefused { buffer: part.extent.matrix, message };
         }

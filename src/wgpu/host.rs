@@ -5,15 +5,16 @@
 
 use std::ops::Range;
 
-use super::batch::{Batch, Checked, Gradient, Labels, Matrix};
+use super::batch::{Batch, Labels, Matrix, Placed};
 use super::device::{ask, buffer, filled_buffer};
 use super::results::{Pending, read_buffer};
 use super::{Kernels, encode};
-use crate::batch::{Checked as CheckedShapes, Matrix as HostMatrix, MatrixMut, StudentView};
+use crate::batch::{Matrix as HostMatrix, MatrixMut, StudentView};
+use crate::call::{Call, Counts, Target};
 use crate::elements::{DType, Elements, ElementsMut, Labels as HostLabels};
 use crate::error::Result;
 use crate::loss::DistillationLoss;
-use crate::value::{Denominators, LossValue};
+use crate::value::LossValue;
 
 /// Buffers of some rows on the device.
 struct Uploaded {
@@ -23,78 +24,59 @@ struct Uploaded {
     row_grad_scale: Option<wgpu::Buffer>,
 }
 
-/// One call.
-struct Call<'c> {
+/// One call on host slices.
+struct Evaluation<'c> {
     kernels: &'c Kernels,
-    queue: &'c wgpu::Queue,
-    loss: &'c DistillationLoss,
     batch: &'c crate::Batch<'c>,
-    shapes: CheckedShapes,
+    call: Call,
+    counts: Counts,
     /// Elements between the starts of two rows on the device, so that rows are accessed in vectors.
     row_stride: usize,
 }
 
 impl Kernels {
-    /// The loss of a batch of host slices, without its gradient: uploads, runs and reads back.
-    ///
-    /// # Errors
-    ///
-    /// As [`cpu::forward`](crate::cpu::forward); also what the device refuses, or its loss.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// use kdloss::wgpu::{Adapter, Kernels};
-    /// use kdloss::{Batch, DistillationLoss, Matrix};
-    ///
-    /// let (device, queue) = Adapter::choose(None)?.open()?;
-    /// let kernels = Kernels::new(&device)?;
-    /// let (student, teacher) = ([2.0f32, 0.0, -1.0], [1.0f32, 1.0, -1.0]);
-    /// let batch =
-    ///     Batch::new(Matrix::new(&student, 1, 3)).with_teacher(Matrix::new(&teacher, 1, 3)).with_labels(&[0i64]);
-    /// let value = kernels.forward(&queue, &DistillationLoss::new(), &batch)?;
-    /// # Ok::<(), kdloss::Error>(())
-    /// ```
-    pub fn forward(&self, queue: &wgpu::Queue, loss: &DistillationLoss, batch: &crate::Batch<'_>) -> Result<LossValue> {
-        Call::new(self, queue, loss, batch)?.run(None)
-    }
-
-    /// The loss of a batch of host slices and, in `gradient`, its gradient: uploads, runs and reads back.
+    /// The loss of a batch of host slices and, where a gradient is given, its gradient: uploads, runs and reads back.
     ///
     /// # Errors
     ///
     /// As [`cpu::forward_backward`](crate::cpu::forward_backward); also what the device refuses, or its loss, after which
     /// the first rows of the gradient may have been written.
-    pub fn forward_backward(
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use kdloss::wgpu::{Adapter, Kernels};
+    /// use kdloss::{Batch, DistillationLoss, Matrix, MatrixMut};
+    ///
+    /// let (device, queue) = Adapter::choose(None)?.open()?;
+    /// let kernels = Kernels::new(&device, &queue)?;
+    /// let (student, teacher) = ([2.0f32, 0.0, -1.0], [1.0f32, 1.0, -1.0]);
+    /// let batch =
+    ///     Batch::new(Matrix::new(&student, 1, 3)).with_teacher(Matrix::new(&teacher, 1, 3)).with_labels(&[0i64]);
+    /// let mut gradient = [0.0f32; 3];
+    /// let value = kernels.evaluate(&DistillationLoss::new(), &batch, Some(&mut MatrixMut::new(&mut gradient, 1, 3)))?;
+    /// let same = kernels.evaluate(&DistillationLoss::new(), &batch, None)?; // the loss alone
+    /// # Ok::<(), kdloss::Error>(())
+    /// ```
+    pub fn evaluate(
         &self,
-        queue: &wgpu::Queue,
         loss: &DistillationLoss,
         batch: &crate::Batch<'_>,
-        gradient: &mut MatrixMut<'_>,
+        gradient: Option<&mut MatrixMut<'_>>,
     ) -> Result<LossValue> {
-        let call = Call::new(self, queue, loss, batch)?;
-        gradient.shape().check("gradient", call.shapes.rows, call.shapes.vocab)?;
-        call.run(Some(gradient))
+        let target = gradient.as_ref().map_or(Target::None, |gradient| Target::Separate(gradient.shape()));
+        let (call, counts) = batch.check(loss, target)?;
+        // A batch without rows may have any vocabulary.
+        let row_stride = call.vocab.checked_next_multiple_of(4).unwrap_or(usize::MAX);
+        Evaluation { kernels: self, batch, call, counts, row_stride }.run(gradient)
     }
 }
 
-impl<'c> Call<'c> {
-    fn new(
-        kernels: &'c Kernels,
-        queue: &'c wgpu::Queue,
-        loss: &'c DistillationLoss,
-        batch: &'c crate::Batch<'c>,
-    ) -> Result<Self> {
-        let shapes = batch.check(loss)?;
-        // A batch without rows may have any vocabulary.
-        let row_stride = shapes.vocab.checked_next_multiple_of(4).unwrap_or(usize::MAX);
-        Ok(Self { kernels, queue, loss, batch, shapes, row_stride })
-    }
-
+impl Evaluation<'_> {
     fn run(&self, gradient: Option<&mut MatrixMut<'_>>) -> Result<LossValue> {
         let dtype = gradient.as_ref().map(|gradient| gradient.data.dtype());
         let mut gradient_rows = gradient.map(|gradient| gradient.rows_mut());
-        let (mut rows, mut nonfinite_rows) = (Vec::with_capacity(self.shapes.rows), 0);
+        let (mut rows, mut nonfinite_rows) = (Vec::with_capacity(self.call.rows), 0);
         for part in self.parts() {
             let (pending, gradient) = self.run_part(&part, dtype)?;
             let value = pending.read()?;
@@ -107,14 +89,14 @@ impl<'c> Call<'c> {
                 }
             }
         }
-        Ok(LossValue::reduce(self.loss, &self.shapes, rows, nonfinite_rows))
+        Ok(LossValue::reduce(&self.call, self.counts, rows, nonfinite_rows))
     }
 
     /// The rows in parts.
     fn parts(&self) -> impl Iterator<Item = Range<usize>> {
         let row = self.row_stride.saturating_mul(size_of::<f32>()) as u64;
         let at_a_time = usize::try_from(self.kernels.part_size / row).unwrap_or(usize::MAX).max(1);
-        let rows = self.shapes.rows;
+        let rows = self.call.rows;
         (0..rows).step_by(at_a_time).map(move |start| start..rows.min(start + at_a_time))
     }
 
@@ -126,28 +108,28 @@ impl<'c> Call<'c> {
         let readable = gradient.map(|dtype| self.gradient_buffers(dtype, rows.len())).transpose()?;
         let target = match (&readable, gradient) {
             (Some((buffer, _)), Some(dtype)) => {
-                Gradient::Separate(Matrix::new(buffer, dtype, rows.len(), self.row_stride))
+                Target::Separate(Matrix::new(buffer, dtype, rows.len(), self.row_stride))
             }
-            _ => Gradient::None,
+            _ => Target::None,
         };
-        let checked = Checked::new(self.loss, &batch, target)?;
+        let placed = Placed::new(&self.call.loss, &batch, target)?;
 
         let descriptor = wgpu::CommandEncoderDescriptor { label: Some("kdloss") };
         let mut encoder = ask(device, "make an encoder", || device.create_command_encoder(&descriptor))?;
-        let denominators = Denominators::new(self.loss, &self.shapes);
+        let denominators = self.call.denominators(self.counts);
         let pipelines = &self.kernels.pipelines;
-        let pending = encode::encode(pipelines, &mut encoder, self.loss, &batch, &checked, Some(denominators))?;
+        let pending = encode::encode(pipelines, &mut encoder, &placed, Some(denominators))?;
         ask(device, "run the loss", || {
             if let Some((gradient, staging)) = &readable {
                 encoder.copy_buffer_to_buffer(gradient, 0, staging, 0, staging.size());
             }
-            self.queue.submit([encoder.finish()]);
+            self.kernels.queue.submit([encoder.finish()]);
         })?;
         Ok((pending, readable.map(|(_, staging)| staging)))
     }
 
     fn upload(&self, rows: &Range<usize>) -> Result<Uploaded> {
-        let teacher = self.batch.teacher.filter(|_| self.loss.has_soft_term());
+        let teacher = self.batch.teacher.filter(|_| self.call.terms.has_soft());
         let labels = self.batch.labels.map(|labels| match labels {
             HostLabels::I64(labels) => bytemuck::cast_slice(&labels[rows.clone()]),
             HostLabels::I32(labels) => bytemuck::cast_slice(&labels[rows.clone()]),
@@ -166,7 +148,7 @@ impl<'c> Call<'c> {
         let size = (rows.len() * row_bytes) as u64;
         filled_buffer(self.kernels.device(), label, size, wgpu::BufferUsages::STORAGE, |mut bytes| {
             for (index, row) in rows.clone().enumerate() {
-                let logits = matrix.row(row, self.shapes.vocab);
+                let logits = matrix.row(row, self.call.vocab);
                 let source = bytes_of(&logits);
                 bytes.slice(index * row_bytes..index * row_bytes + source.len()).copy_from_slice(source);
             }
@@ -181,7 +163,7 @@ impl<'c> Call<'c> {
 
     fn device_batch<'b>(&self, uploaded: &'b Uploaded, rows: usize) -> Batch<'b> {
         let matrix = |buffer, host: &HostMatrix<'_>| Matrix::new(buffer, host.data.dtype(), rows, self.row_stride);
-        let mut batch = Batch::new(matrix(&uploaded.student, &self.batch.student)).with_vocab(self.shapes.vocab);
+        let mut batch = Batch::new(matrix(&uploaded.student, &self.batch.student)).with_vocab(self.call.vocab);
         if let (Some(buffer), Some(teacher)) = (&uploaded.teacher, &self.batch.teacher) {
             batch = batch.with_teacher(matrix(buffer, teacher));
         }
@@ -209,7 +191,7 @@ impl<'c> Call<'c> {
     fn write_gradient(&self, source: &[u8], mut row: ElementsMut<'_>) {
         row.fill(0.0);
         let element = row.dtype().size();
-        bytes_of_mut(&mut row)[..self.shapes.vocab * element].copy_from_slice(&source[..self.shapes.vocab * element]);
+        bytes_of_mut(&mut row)[..self.call.vocab * element].copy_from_slice(&source[..self.call.vocab * element]);
     }
 }
 

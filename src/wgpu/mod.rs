@@ -14,10 +14,10 @@
 //! # What to rely on
 //!
 //! * Nothing is submitted behind the caller's back: [`Kernels::encode_forward_backward`] and its siblings record commands
-//!   into the caller's encoder. [`Kernels::forward`] and its siblings take host slices, and upload, run and read back.
+//!   into the caller's encoder. [`Kernels::evaluate`] takes host slices: it uploads, runs and reads back.
 //! * Every mistake is an [`Error`] that names the buffer and the remedy: no call raises a validation error
 //!   of wgpu, which would panic. But what belongs to another device only wgpu can see where it is no buffer: an encoder when
-//!   it is finished, a queue when a call on host slices submits to it. Objects of another [`wgpu::Instance`] not even wgpu
+//!   it is finished, a queue when [`Kernels::evaluate`] submits to it. Objects of another [`wgpu::Instance`] not even wgpu
 //!   can tell.
 //! * The same input gives the same bits on the same adapter, in whatever chunks; a row's bits depend on that row alone.
 //! * Results keep twice the accuracy contract of [`cpu`](crate::cpu#what-to-rely-on). Losses of rows are `f32` on the
@@ -32,9 +32,9 @@
 //! use kdloss::{DType, DistillationLoss};
 //!
 //! let (device, queue) = Adapter::choose(None)?.open()?;
-//! let kernels = Kernels::new(&device)?;
+//! let kernels = Kernels::new(&device, &queue)?;
 //! # let (student, teacher, gradient, labels): (wgpu::Buffer, wgpu::Buffer, wgpu::Buffer, wgpu::Buffer) = todo!();
-//! # use kdloss::wgpu::wgpu;
+//! # use kdloss::external::wgpu;
 //! let batch = Batch::new(Matrix::new(&student, DType::F32, 128, 151_936))
 //!     .with_teacher(Matrix::new(&teacher, DType::Bf16, 128, 151_936))
 //!     .with_labels(Labels::i64(&labels));
@@ -60,15 +60,14 @@ mod variant;
 
 use std::sync::Arc;
 
-pub use ::wgpu;
-
 pub use adapter::Adapter;
 pub use batch::{Batch, Labels, Matrix};
 pub use results::Pending;
 
+use crate::call::Target;
 use crate::error::{Error, Result};
 use crate::loss::DistillationLoss;
-use batch::{Checked, Gradient};
+use batch::Placed;
 use pipelines::{Pipelines, SourceEdit};
 use variant::Join;
 
@@ -149,19 +148,20 @@ const DEFAULT_PART_SIZE: u64 = 128 << 20;
 #[derive(Debug)]
 pub struct Kernels {
     pipelines: Pipelines,
+    queue: wgpu::Queue,
     part_size: u64,
 }
 
 impl Kernels {
-    /// Kernels for a device, with the workgroup that suits its adapter. Subgroup operations are used if the device was
+    /// Kernels for a device and its queue, with the workgroup that suits its adapter. Subgroup operations are used if the device was
     /// requested with [`wgpu::Features::SUBGROUP`]. Nothing else is needed beyond wgpu's default limits, and little of
     /// them: 7 storage buffers, 8 KiB of workgroup memory.
     ///
     /// # Errors
     ///
     /// [`Error::Device`] if the device refuses the first kernels or binds fewer buffers; [`Error::DeviceLost`].
-    pub fn new(device: &wgpu::Device) -> Result<Self> {
-        Self::with_options(device, Options::new())
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
+        Self::with_options(device, queue, Options::new())
     }
 
     /// As [`Kernels::new`], with a say in the workgroup.
@@ -169,7 +169,7 @@ impl Kernels {
     /// # Errors
     ///
     /// As [`Kernels::new`]; [`Error::WorkgroupSize`] if the device does not take that size.
-    pub fn with_options(device: &wgpu::Device, options: Options) -> Result<Self> {
+    pub fn with_options(device: &wgpu::Device, queue: &wgpu::Queue, options: Options) -> Result<Self> {
         device::check(device)?;
         let (info, limits, features) = (device.adapter_info(), device.limits(), device.features());
         let mut workgroup = plan::workgroup(&info, &limits, features);
@@ -187,7 +187,7 @@ impl Kernels {
         let pipelines = Pipelines::new(device.clone(), workgroup, options.edit);
         pipelines.get(variant::Kernel::CountLabels)?;
         pipelines.get(variant::Kernel::FoldRows)?;
-        Ok(Self { pipelines, part_size: options.part_size.unwrap_or(DEFAULT_PART_SIZE) })
+        Ok(Self { pipelines, queue: queue.clone(), part_size: options.part_size.unwrap_or(DEFAULT_PART_SIZE) })
     }
 
     /// The device these kernels belong to.
@@ -221,7 +221,7 @@ impl Kernels {
         loss: &DistillationLoss,
         batch: &Batch<'_>,
     ) -> Result<Pending> {
-        self.encode(encoder, loss, batch, Gradient::None)
+        self.encode(encoder, loss, batch, Target::None)
     }
 
     /// Encodes the loss of a batch and its gradient with respect to the student's logits.
@@ -240,7 +240,7 @@ impl Kernels {
         batch: &Batch<'_>,
         gradient: Matrix<'_>,
     ) -> Result<Pending> {
-        self.encode(encoder, loss, batch, Gradient::Separate(gradient))
+        self.encode(encoder, loss, batch, Target::Separate(gradient))
     }
 
     /// Encodes the loss of a batch, and its gradient over the student's logits: no second buffer is needed.
@@ -254,7 +254,7 @@ impl Kernels {
         loss: &DistillationLoss,
         batch: &Batch<'_>,
     ) -> Result<Pending> {
-        self.encode(encoder, loss, batch, Gradient::InPlace)
+        self.encode(encoder, loss, batch, Target::InPlace)
     }
 
     fn encode(
@@ -262,9 +262,8 @@ impl Kernels {
         encoder: &mut wgpu::CommandEncoder,
         loss: &DistillationLoss,
         batch: &Batch<'_>,
-        gradient: Gradient<'_>,
+        target: Target<Matrix<'_>>,
     ) -> Result<Pending> {
-        let checked = Checked::new(loss, batch, gradient)?;
-        encode::encode(&self.pipelines, encoder, loss, batch, &checked, None)
+        encode::encode(&self.pipelines, encoder, &Placed::new(loss, batch, target)?, None)
     }
 }

@@ -2,11 +2,9 @@
 
 use std::sync::{Mutex, PoisonError, mpsc};
 
-use super::batch::Checked;
 use super::params::{RowRecord, Totals};
-use crate::batch;
+use crate::call::{Call, Counts};
 use crate::error::{Error, Result};
-use crate::loss::DistillationLoss;
 use crate::value::{LossValue, RowLoss};
 
 /// The result of an encoded call: on the device once the encoder has been submitted, and readable from then on.
@@ -16,8 +14,7 @@ use crate::value::{LossValue, RowLoss};
 #[derive(Debug)]
 pub struct Pending {
     device: wgpu::Device,
-    loss: DistillationLoss,
-    checked: batch::Checked,
+    call: Call,
     totals: wgpu::Buffer,
     rows: wgpu::Buffer,
     /// Mapped by one reader at a time.
@@ -27,15 +24,12 @@ pub struct Pending {
 impl Pending {
     pub(super) fn new(
         device: &wgpu::Device,
-        loss: &DistillationLoss,
-        checked: &Checked<'_>,
+        call: Call,
         totals: wgpu::Buffer,
         rows: wgpu::Buffer,
         staging: wgpu::Buffer,
     ) -> Self {
-        // The counts are known once they have been read.
-        let checked = batch::Checked { rows: checked.rows, vocab: checked.vocab, labelled_rows: 0, soft_rows: 0 };
-        Self { device: device.clone(), loss: *loss, checked, totals, rows, staging: Mutex::new(staging) }
+        Self { device: device.clone(), call, totals, rows, staging: Mutex::new(staging) }
     }
 
     /// The totals, 40 bytes: the loss, its hard and its soft term as three `f32`, then as `u32` the rows that have a label,
@@ -73,19 +67,15 @@ impl Pending {
             return Err(Error::LabelOutOfRange {
                 row: totals.bad_label_row as usize,
                 label: i64::from(totals.bad_label_low) | i64::from(totals.bad_label_high.cast_signed()) << 32,
-                vocab: self.checked.vocab,
-                ignore_index: self.loss.ignore_index,
+                vocab: self.call.vocab,
+                ignore_index: self.call.loss.ignore_index,
             });
         }
         let term = |bits: u32| f64::from(f32::from_bits(bits));
         let rows =
-            records.iter().map(|record| RowLoss::new(&self.loss, term(record.hard), term(record.soft))).collect();
-        let checked = batch::Checked {
-            labelled_rows: totals.labelled_rows as usize,
-            soft_rows: totals.soft_rows as usize,
-            ..self.checked
-        };
-        Ok(LossValue::reduce(&self.loss, &checked, rows, totals.nonfinite_rows as usize))
+            records.iter().map(|record| RowLoss::new(&self.call.loss, term(record.hard), term(record.soft))).collect();
+        let counts = Counts { labelled_rows: totals.labelled_rows as usize, soft_rows: totals.soft_rows as usize };
+        Ok(LossValue::reduce(&self.call, counts, rows, totals.nonfinite_rows as usize))
     }
 
     fn download(&self) -> Result<(Totals, Vec<RowRecord>)> {

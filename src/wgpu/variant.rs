@@ -5,8 +5,9 @@
 
 use std::fmt;
 
+use super::batch::Placed;
+use crate::divergence::Divergence;
 use crate::elements::DType;
-use crate::loss::DistillationLoss;
 
 macro_rules! piece {
     ($name:literal) => {
@@ -68,6 +69,8 @@ pub struct Variant {
     pub hard: bool,
     /// How many squarings make `e^(x/T)` into `e^x`, where some do and both terms are computed.
     pub squarings: Option<u32>,
+    /// What the soft term compares by.
+    pub divergence: Divergence,
 }
 
 /// The kernels that a call is made of.
@@ -103,21 +106,17 @@ pub(crate) enum Access {
 }
 
 impl Variant {
-    /// The kernel for a loss, given how the matrices are stored.
-    pub(crate) fn new(
-        loss: &DistillationLoss,
-        student: Storage,
-        teacher: Option<Storage>,
-        gradient: GradientStorage,
-    ) -> Self {
-        let (hard, teacher) = (loss.has_hard_term(), teacher.filter(|_| loss.has_soft_term()));
-        let squarings = match loss.temperature {
-            1.0 => Some(0),
-            2.0 => Some(1),
-            4.0 => Some(2),
-            _ => None,
-        };
-        Self { student, teacher, gradient, hard, squarings: squarings.filter(|_| hard && teacher.is_some()) }
+    /// The kernel for a call.
+    pub(super) fn new(placed: &Placed<'_>) -> Self {
+        let terms = placed.call.terms;
+        Self {
+            student: placed.student.storage,
+            teacher: placed.teacher.map(|teacher| teacher.storage),
+            gradient: placed.gradient_storage,
+            hard: terms.has_hard(),
+            squarings: terms.squarings(),
+            divergence: placed.call.loss.divergence,
+        }
     }
 
     /// Every variant there is.
@@ -137,7 +136,10 @@ impl Variant {
             move || storages().map(GradientStorage::Separate).chain([GradientStorage::None, GradientStorage::InPlace]);
         storages().flat_map(move |student| {
             gradients().flat_map(move |gradient| {
-                terms().map(move |(teacher, hard, squarings)| Self { student, teacher, gradient, hard, squarings })
+                terms().map(move |(teacher, hard, squarings)| {
+                    let divergence = Divergence::ForwardKl;
+                    Self { student, teacher, gradient, hard, squarings, divergence }
+                })
             })
         })
     }
@@ -153,7 +155,8 @@ impl Variant {
             piece!("params").to_owned(),
             piece!("labels").to_owned(),
             piece!("math").to_owned(),
-            piece!("row_stats").to_owned(),
+            piece!("row_part").to_owned(),
+            self.divergence().to_owned(),
             piece!("reduction").to_owned(),
             join.to_owned(),
             self.student.source("student", Binding::Student.index(), in_place),
@@ -186,6 +189,12 @@ impl Variant {
             self.hard,
             self.teacher.is_some(),
         )
+    }
+
+    fn divergence(&self) -> &'static str {
+        match self.divergence {
+            Divergence::ForwardKl => piece!("divergence_forward_kl"),
+        }
     }
 
     /// The conversions of the 16-bit types that occur.

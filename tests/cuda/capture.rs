@@ -2,7 +2,7 @@
 
 use kdloss::Error;
 use kdloss::cuda::Workspace;
-use kdloss::cuda::cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
+use kdloss::external::cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 
 use super::support::{H100, ROWS, Small, context, kernels, logits};
 

@@ -1,8 +1,8 @@
 //! What is refused, and by whom, is told: never a panic, and what can go on goes on.
 
-use kdloss::cuda::cudarc::driver::sys::CUresult;
 use kdloss::cuda::{Batch, Kernels, Matrix, MatrixMut, Workspace, nvrtc, raw};
-use kdloss::{DistillationLoss, Error};
+use kdloss::external::cudarc::driver::sys::CUresult;
+use kdloss::{DistillationLoss, Error, Target};
 
 use super::support::{H100, OWN, ROWS, Small, VOCAB, address, context, fail, fail_execution, kernels, loss};
 
@@ -88,14 +88,14 @@ fn slices_that_are_too_short() {
     let (mut small, mut workspace) = (Small::new(&stream, 45), Workspace::new(&stream).unwrap());
     let batch = Batch::new(Matrix::new(small.student.slice(1..), ROWS, VOCAB));
     let hard = DistillationLoss::new().with_alpha(1.0);
-    let error = kernels.forward(&stream, &mut workspace, &hard, &batch.with_labels(&small.labels)).unwrap_err();
+    let error = kernels.launch_forward(&stream, &mut workspace, &hard, &batch.with_labels(&small.labels)).unwrap_err();
     assert!(matches!(error, Error::BufferTooShort { matrix: "student", len: 2999, needed: 3000, .. }), "{error}");
     let batch = Batch::new(Matrix::new(&small.student, ROWS, VOCAB)).with_labels(small.labels.slice(1..));
-    let error = kernels.forward(&stream, &mut workspace, &hard, &batch).unwrap_err();
+    let error = kernels.launch_forward(&stream, &mut workspace, &hard, &batch).unwrap_err();
     assert_eq!(error, Error::RowCountMismatch { part: "labels", expected: 3, found: 2 });
     let batch = Batch::new(Matrix::new(&small.student, ROWS, VOCAB)).with_labels(&small.labels);
     let mut gradient = MatrixMut::new(small.gradient.slice_mut(..10), ROWS, VOCAB);
-    let error = kernels.forward_backward(&stream, &mut workspace, &hard, &batch, &mut gradient).unwrap_err();
+    let error = kernels.launch_forward_backward(&stream, &mut workspace, &hard, &batch, &mut gradient).unwrap_err();
     assert!(matches!(error, Error::BufferTooShort { matrix: "gradient", .. }), "{error}");
 }
 
@@ -106,15 +106,22 @@ fn a_gradient_by_address_overlaps_nothing_that_is_read() {
     let (small, mut workspace) = (Small::new(&stream, 46), Workspace::new(&stream).unwrap());
     let (student, teacher) = (address(&stream, &small.student), address(&stream, &small.teacher));
     let labels = {
-        use kdloss::cuda::cudarc::driver::DevicePtr;
+        use kdloss::external::cudarc::driver::DevicePtr;
         small.labels.device_ptr(&stream).0
     };
-    let batch = raw::Batch::new(student).with_teacher(teacher).with_labels(raw::Labels::i64(labels));
-    let mut launch = |gradient: raw::Matrix| {
+    let gradient = address(&stream, &small.gradient);
+    let batch =
+        raw::Batch::new(student).with_teacher(teacher).with_labels(raw::Labels::i64(labels, small.labels.len()));
+    let mut launch_batch = |batch: raw::Batch, gradient: raw::Matrix| {
         // SAFETY: the addresses are those of live slices; whatever overlaps is refused, which is the point.
-        unsafe { kernels.launch(&stream, &mut workspace, &loss(), &batch, Some(gradient)) }
+        unsafe { kernels.launch_raw(&stream, &mut workspace, &loss(), &batch, Target::Separate(gradient)) }
     };
     let aliased = |written, other| Err(Error::BufferAliased { written, other });
+    let last = gradient.address + 4 * (ROWS * VOCAB - 1) as u64;
+    let with_factors = batch.with_row_grad_scale(last, ROWS);
+    assert_eq!(launch_batch(with_factors, gradient), aliased("gradient", "row_grad_scale"));
+    assert_eq!(launch_batch(batch.with_grad_scale(last), gradient), aliased("gradient", "grad_scale"));
+    let mut launch = |gradient| launch_batch(batch, gradient);
     assert_eq!(launch(teacher), aliased("gradient", "teacher"));
     let mut shifted = student;
     shifted.address += 4;

@@ -3,9 +3,9 @@
 use std::ffi::{CStr, CString, c_char};
 use std::sync::{Arc, LazyLock};
 
-use kdloss::cuda::cudarc::driver::sys::CUresult;
-use kdloss::cuda::cudarc::driver::{CudaContext, CudaSlice, CudaStream};
 use kdloss::cuda::{Batch, Kernels, Matrix, MatrixMut, Workspace, raw};
+use kdloss::external::cudarc::driver::sys::CUresult;
+use kdloss::external::cudarc::driver::{CudaContext, CudaSlice, CudaStream};
 use kdloss::{DType, DistillationLoss, LossValue, reference};
 use libloading::Library;
 
@@ -105,7 +105,7 @@ impl Small {
         let matrix = |slice| Matrix::new(slice, ROWS, VOCAB);
         let batch = Batch::new(matrix(&*student)).with_teacher(matrix(&*teacher)).with_labels(&*labels);
         let mut gradient = MatrixMut::new(gradient, ROWS, VOCAB);
-        kernels.forward_backward(stream, workspace, &loss(), &batch, &mut gradient)
+        kernels.launch_forward_backward(stream, workspace, &loss(), &batch, &mut gradient)
     }
 
     pub fn check(&self, stream: &Arc<CudaStream>, workspace: &Workspace, seed: u64) {
@@ -116,7 +116,7 @@ impl Small {
 
 /// A matrix by address, of a buffer that the stream has filled.
 pub fn address(stream: &Arc<CudaStream>, slice: &CudaSlice<f32>) -> raw::Matrix {
-    use kdloss::cuda::cudarc::driver::DevicePtr;
+    use kdloss::external::cudarc::driver::DevicePtr;
     raw::Matrix::new(slice.device_ptr(stream).0, ROWS * VOCAB, DType::F32, ROWS, VOCAB)
 }
 

@@ -16,7 +16,7 @@ mod grid;
 mod implementations;
 mod instructions;
 mod properties;
-mod row_stats;
+mod row_part;
 mod scripts;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod trials;

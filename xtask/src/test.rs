@@ -6,8 +6,16 @@ use std::time::{Duration, Instant};
 use crate::commands::{Result, cargo, run};
 use crate::{cuda, mesa};
 
-/// Each set of features that is built by itself.
-const FEATURE_SETS: [&str; 7] = ["", "candle", "cli", "cuda", "wgpu", "cli,wgpu", "candle,cli,cuda,wgpu-gles"];
+/// Each package with each set of features that is built by itself. All of them together are linted too.
+const FEATURE_SETS: [(&str, &str); 7] = [
+    ("kdloss", ""),
+    ("kdloss", "cuda"),
+    ("kdloss", "wgpu"),
+    ("kdloss-cli", ""),
+    ("kdloss-cli", "cuda"),
+    ("kdloss-cli", "wgpu"),
+    ("kdloss-candle", ""),
+];
 
 /// All of the workspace but the peers, which are no part of what is proved, and compile two frameworks.
 const WORKSPACE: [&str; 3] = ["--workspace", "--exclude", "kdloss-peers"];
@@ -21,9 +29,11 @@ pub(crate) fn run_all() -> Result<()> {
     times.step("software graphics drivers", mesa::provide)?;
     times.step("NVIDIA's compilers", cuda::provide)?;
     times.step("formatting", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
-    for features in FEATURE_SETS {
-        times.step(&format!("lints, features [{features}]"), || lint(features))?;
+    for (package, features) in FEATURE_SETS {
+        let scope = ["--package", package, "--features", features];
+        times.step(&format!("lints, {package} with [{features}]"), || lint(&scope))?;
     }
+    times.step("lints, all features", || lint(&[&WORKSPACE[..], &["--all-features"]].concat()))?;
     times.step("documentation", document)?;
     times.step("tests, no features", || run(&mut cargo(&["test", "--lib", "--test", "spec"])))?;
     times.step("a mock of NVIDIA's driver", cuda::build_mock)?;
@@ -32,16 +42,14 @@ pub(crate) fn run_all() -> Result<()> {
     times.step("tests under AddressSanitizer", test_sanitized)?;
     times.step("the digits example", || {
         let picture = "target/xtask-distill_digits.png";
-        // With all features, as the steps before: candle is compiled once.
-        run(all_features(&["run", "--example", "distill_digits"]).args(["--", picture]))
+        run(cargo(&["run", "--package", "kdloss-candle", "--example", "distill_digits"]).args(["--", picture]))
     })?;
     times.print();
     Ok(())
 }
 
-fn lint(features: &str) -> Result<()> {
-    let scope = ["--all-targets", "--features", features, "--", "-D", "warnings"];
-    run(cargo(&["clippy"]).args(WORKSPACE).args(scope))
+fn lint(scope: &[&str]) -> Result<()> {
+    run(cargo(&["clippy", "--all-targets"]).args(scope).args(["--", "-D", "warnings"]))
 }
 
 fn document() -> Result<()> {
@@ -76,14 +84,14 @@ fn test_over_mock() -> Result<()> {
     Ok(())
 }
 
-/// The unsafe parts (instruction sets, memory-mapped files) where memory errors are fatal. candle's front end and the WGSL backend
-/// have none; what would be watched in their place is candle, for minutes of compiling, and graphics drivers.
+/// The unsafe parts (instruction sets, memory-mapped files) where memory errors are fatal. The front end for candle and the
+/// WGSL backend have none; what would be watched in their place is candle, for minutes of compiling, and graphics drivers.
 fn test_sanitized() -> Result<()> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")) {
         println!("skipped: AddressSanitizer is set up for {SANITIZER_TARGET} only");
         return if std::env::var_os("CI").is_some() { Err("AddressSanitizer must run in CI".into()) } else { Ok(()) };
     }
-    let scope = ["test", "--lib", "--test", "spec", "--test", "cli", "--features", "cli"];
+    let scope = ["test", "--package", "kdloss", "--package", "kdloss-cli", "--lib", "--test", "spec", "--test", "cli"];
     run(cargo(&scope)
         .args(["--target", SANITIZER_TARGET])
         // Sanitizers are a nightly option; this lets the stable compiler take it.

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::record::{Sample, Spread, spreads};
 
 /// The project's own font, so that no system font is needed.
-static FONT: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf");
+static FONT: &[u8] = include_bytes!("../../../crates/kdloss-cli/assets/fonts/DejaVuSans-subset.ttf");
 
 const PANEL: (u32, u32) = (430, 330);
 const OURS: RGBColor = RGBColor(8, 64, 129);

@@ -12,9 +12,9 @@ use crate::cpu::simd::{Simd, Store, Task};
 use crate::cpu::tile::logits::{Pair, SAMPLE, Sanitiser, TileLogits};
 use crate::cpu::tile::summarise::{OddTile, Summary, summarise};
 use crate::cpu::tile::{TILE, Work};
+use crate::divergence::Divergence;
 use crate::elements::{Elements, ElementsMut};
-use crate::math::LOG2_E;
-use crate::row_stats::{MASKED, RowFlags, RowStats, Temperature};
+use crate::row_part::{MASKED, RowFlags, RowPart, Soft};
 
 /// Reads a tile strip by strip; sanitises it first, if asked to.
 struct Reader<'a> {
@@ -136,8 +136,8 @@ fn an_odd_logit_is_found_wherever_it_is() {
                     logits[1][place] = logit;
                 }
                 let [student, teacher] = &logits;
-                let temperature = Temperature::new(1.0);
-                let task = WholeRow { student, teacher, recipe: Recipe::SameExponential, temperature, factors };
+                let soft = Soft::new(Divergence::ForwardKl, 1.0);
+                let task = WholeRow { student, teacher, recipe: Recipe::SameExponential, soft, factors };
                 assert_eq!(set.run(task).is_odd, is_odd, "{set:?}: {logit} of {of:?} at {place}");
             }
         }
@@ -156,9 +156,9 @@ fn a_tile_is_taken_relative_to_its_largest_where_that_is_far_above_the_sample() 
                 logits[SAMPLED + 33] = if is_above { logit } else { 0.25 };
             }
             let [student, teacher] = &logits;
-            let temperature = Temperature::new(1.0);
-            let task = WholeRow { student, teacher, recipe: Recipe::SameExponential, temperature, factors };
-            let RowStats { student_max, teacher_max, .. } = set.run(task).summary.stats;
+            let soft = Soft::new(Divergence::ForwardKl, 1.0);
+            let task = WholeRow { student, teacher, recipe: Recipe::SameExponential, soft, factors };
+            let RowPart { student_max, teacher_max, .. } = set.run(task).summary.part;
             let want = if logit < 4.0 { [0.25; 2] } else { [student[SAMPLED + 33], teacher[SAMPLED + 33]] };
             assert_eq!([student_max, teacher_max], want, "{set:?}: {logit} of {of:?}");
         }
@@ -173,7 +173,7 @@ struct WholeRow<'a> {
     student: &'a [f32],
     teacher: &'a [f32],
     recipe: Recipe,
-    temperature: Temperature,
+    soft: Soft,
     factors: fn(&Summary) -> Factors,
 }
 
@@ -190,16 +190,16 @@ impl Task for WholeRow<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> RowResult {
-        let Self { recipe, temperature, .. } = self;
+        let Self { recipe, soft, .. } = self;
         let [student, teacher] = [self.student, self.teacher].map(Elements::F32);
         let pair = &Pair::sampled(simd, recipe, [student, teacher]);
         let mut memory = vec![[f32::NAN; STRIP]; pair.student.strip_count() * recipe.kept()];
         let mut work = Work { kept: Kept::new(recipe, &mut memory), stream: None };
-        let summary = summarise(simd, recipe, temperature, pair, &mut work);
+        let summary = summarise(simd, recipe, soft, pair, &mut work);
         let is_odd = summary.is_none();
         let summary = summary.unwrap_or_else(|| {
             let mut buffers = [(); 2].map(|()| StripBuffer::default());
-            simd.run(OddTile { recipe, temperature, pair, buffers: &mut buffers, work: &mut work })
+            simd.run(OddTile { recipe, soft, pair, buffers: &mut buffers, work: &mut work })
         });
         let mut gradient = vec![f32::NAN; self.student.len()];
         let factors = (self.factors)(&summary);
@@ -215,66 +215,61 @@ const HARD: f32 = 0.25;
 const SOFT: f32 = 1.5;
 
 fn factors(summary: &Summary) -> Factors {
-    let stats = summary.stats;
+    let RowPart { student_sum, student_tempered_sum, teacher_tempered_sum, .. } = summary.part;
     let (student, teacher) = match summary.form {
-        TeacherForm::Exponential => (stats.student_tempered_sum.recip(), -stats.teacher_tempered_sum.recip()),
+        TeacherForm::Exponential => (student_tempered_sum.recip(), -teacher_tempered_sum.recip()),
         TeacherForm::Difference => (0.0, 1.0),
     };
-    Factors { student: SOFT * student, teacher: SOFT * teacher, hard: HARD / stats.student_sum }
-}
-
-/// The statistics of elements, halves merged: a running sum in `f32` would be the less accurate of the two.
-fn stats(student: &[f32], teacher: &[f32], temperature: Temperature) -> RowStats {
-    if let ([s], [t]) = (student, teacher) {
-        return RowStats::of(*s, Some(*t));
+    Factors {
+        student: SOFT * student as f32,
+        teacher: SOFT * teacher as f32,
+        hard: (f64::from(HARD) / student_sum) as f32,
     }
-    let middle = student.len() / 2;
-    let first = stats(&student[..middle], &teacher[..middle], temperature);
-    first.merge(stats(&student[middle..], &teacher[middle..], temperature), temperature)
 }
 
-fn near(got: f32, want: f32) -> bool {
+/// A tile's elements, merged one by one.
+fn merged(student: &[f32], teacher: &[f32], soft: &Soft) -> RowPart {
+    let parts = student.iter().zip(teacher).map(|(&student, &teacher)| RowPart::of(student, Some(teacher)));
+    parts.fold(RowPart::IDENTITY, |whole, part| whole.merge(part, soft))
+}
+
+fn near(got: f64, want: f64) -> bool {
     (got - want).abs() <= 2e-6 * want.abs()
 }
 
 /// Holds a tile to its elements, taken one by one.
 fn check_tile(recipe: Recipe, student: &[f32], teacher: &[f32], temperature: f64, form: TeacherForm) {
-    let temperature = Temperature::new(temperature);
-    let want = stats(student, teacher, temperature);
-    let normalizer = want.finish(temperature);
+    let soft = Soft::new(Divergence::ForwardKl, temperature);
+    let want = merged(student, teacher, &soft);
     for set in available() {
-        let task = WholeRow { student, teacher, recipe, temperature, factors };
+        let task = WholeRow { student, teacher, recipe, soft, factors };
         let RowResult { summary, gradient, .. } = set.run(task);
-        let got = summary.stats;
-        // Sums are relative to references of their own.
-        let carried = |sum: f32, depth: f32, scale: f32| sum * (depth * scale).exp2();
-        let depth = got.student_max - want.student_max;
+        let got = summary.part;
         assert_eq!(got.flags, if recipe.has_soft() { want.flags } else { RowFlags::default() }, "{set:?}");
-        let mut divergence = 0.0;
         for (j, &got) in gradient.iter().enumerate() {
-            let element = normalizer.soft_element(student[j], teacher[j]);
-            divergence += f64::from(element.divergence);
-            let hard = if recipe.has_hard() { HARD * normalizer.hard_element(student[j]) } else { 0.0 };
-            let soft = if recipe.has_soft() { SOFT * element.difference } else { 0.0 };
             // The second part of the contract's bound; depths multiply what exponentials round.
-            let [s, t] = [want.student_max - student[j], want.teacher_max - teacher[j]];
-            let depth = s.max(t);
-            let q = (-s * temperature.reciprocal).exp() / want.student_tempered_sum;
-            let p = (-t * temperature.reciprocal).exp() / want.teacher_tempered_sum;
-            let deep = |depth: f32| if depth < -MASKED { depth.max(1.0) } else { 1.0 };
-            let bound = 1e-6 * (hard * deep(s) + SOFT * p.max(q) * deep(depth * temperature.reciprocal));
-            assert!((got - (hard + soft)).abs() <= bound, "{set:?} {j}: {got} {} {bound:e}", hard + soft);
+            let [s, t] = [(student[j], want.student_max), (teacher[j], want.teacher_max)]
+                .map(|(logit, max)| f64::from(max) - f64::from(logit));
+            let q = (-s / temperature).exp() / want.student_tempered_sum;
+            let p = (-t / temperature).exp() / want.teacher_tempered_sum;
+            let hard = if recipe.has_hard() { f64::from(HARD) * (-s).exp() / want.student_sum } else { 0.0 };
+            let wanted = hard + if recipe.has_soft() { f64::from(SOFT) * (q - p) } else { 0.0 };
+            let deep = |depth: f64| if depth < -f64::from(MASKED) { depth.max(1.0) } else { 1.0 };
+            let bound = 1e-6 * (hard * deep(s) + f64::from(SOFT) * p.max(q) * deep(s.max(t) / temperature));
+            assert!((f64::from(got) - wanted).abs() <= bound, "{set:?} {j}: {got} {wanted} {bound:e}");
         }
-        let hard = carried(got.student_sum, depth, LOG2_E);
+        // Sums are relative to references of their own.
+        let carried = |sum: f64, depth: f32, temperature: f64| sum * (f64::from(depth) / temperature).exp();
+        let depth = got.student_max - want.student_max;
+        let hard = carried(got.student_sum, depth, 1.0);
         assert!(!recipe.has_hard() || near(hard, want.student_sum), "{set:?}: {got:?} {want:?}");
         if recipe.has_soft() {
             assert_eq!(summary.form, form, "{set:?}");
-            let student = carried(got.student_tempered_sum, depth, temperature.exponent_scale);
+            let student = carried(got.student_tempered_sum, depth, temperature);
             assert!(near(student, want.student_tempered_sum), "{set:?}: {got:?} {want:?}");
-            let depth = got.teacher_max - want.teacher_max;
-            let teacher = carried(got.teacher_tempered_sum, depth, temperature.exponent_scale);
+            let teacher = carried(got.teacher_tempered_sum, got.teacher_max - want.teacher_max, temperature);
             assert!(near(teacher, want.teacher_tempered_sum), "{set:?}: {got:?} {want:?}");
-            assert!(near(summary.divergence as f32, divergence as f32), "{set:?}: {} {divergence}", summary.divergence);
+            assert!(near(got.divergence, want.divergence), "{set:?}: {} {}", got.divergence, want.divergence);
         }
     }
 }

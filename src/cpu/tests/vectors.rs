@@ -6,7 +6,7 @@ use super::available;
 use crate::cpu::simd::element::Element;
 use crate::cpu::simd::strips::{STRIP, Strip};
 use crate::cpu::simd::{Simd, Store, Task, Vector, phi_over_square};
-use crate::row_stats::MASKED;
+use crate::row_part::MASKED;
 
 /// Applies a function of vectors to each number of a strip.
 struct Map<F>(Strip, F);

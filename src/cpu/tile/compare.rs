@@ -1,4 +1,4 @@
-//! Compares the two distributions of a tile by the element formula itself (see [`row_stats`](crate::row_stats)), each normalised
+//! Compares the two distributions of a tile by the element formula itself (see [`Divergence`](crate::Divergence)), each normalised
 //! within the tile. For the tiles whose first comparison, by [`pairs`](super::pairs), has too few digits.
 //!
 //! `y = log q - log p` comes from the logits: subtracted first, scaled after, so what student and teacher have in common cancels
@@ -9,7 +9,7 @@ use super::sums::PairwiseSums;
 use crate::cpu::gradient::kept::{Kept, TeacherForm};
 use crate::cpu::simd::strips::{STRIP, Strip};
 use crate::cpu::simd::{SIDE_BY_SIDE, Simd, Store, Task, Vector, phi_over_square, tree_sum};
-use crate::row_stats::SoftElement;
+use crate::divergence::Soft;
 
 /// Compares a tile, of which the exponentials are kept. If its distributions nearly agree, keeps their difference in the place of
 /// the teacher's exponentials. The same for every recipe with a soft term, and so compiled once.
@@ -22,8 +22,7 @@ pub(super) struct Comparison<'w, 'k> {
     pub(super) teacher_factor: f32,
     /// `log(Zb / Za)`.
     pub(super) log_ratio: f32,
-    /// `1 / T`.
-    pub(super) reciprocal: f32,
+    pub(super) soft: Soft,
 }
 
 impl Task for Comparison<'_, '_> {
@@ -87,7 +86,7 @@ impl Comparison<'_, '_> {
     fn log_of_ratio<S: Simd>(&self, simd: S, [student, teacher]: [&Strip; 2], index: usize) -> S::V {
         let s = simd.load(student, index) - simd.splat(self.pair.student.reference);
         let t = simd.load(teacher, index) - simd.splat(self.pair.teacher.reference);
-        (s - t).mul_add(simd.splat(self.reciprocal), simd.splat(self.log_ratio))
+        (s - t).mul_add(simd.splat(self.soft.temperature.reciprocal), simd.splat(self.log_ratio))
     }
 
     /// The divergence over `T²`, element by element.
@@ -98,9 +97,9 @@ impl Comparison<'_, '_> {
             let [student, teacher] = self.pair.strip(simd, index, &mut rooms);
             for ((student, teacher), (r, w)) in student.iter().zip(teacher).zip(r.iter().zip(w)) {
                 let (s, t) = (student - self.pair.student.reference, teacher - self.pair.teacher.reference);
-                let y = (s - t) * self.reciprocal + self.log_ratio;
-                let element = SoftElement::new::<false>(r * self.student_factor, w * self.teacher_factor, y);
-                divergence += f64::from(element.divergence);
+                let y = (s - t) * self.soft.temperature.reciprocal + self.log_ratio;
+                let element = self.soft.divergence.element(r * self.student_factor, w * self.teacher_factor, y);
+                divergence += f64::from(element.gain);
             }
         }
         divergence as f32

@@ -14,7 +14,7 @@ use crate::cpu::simd::element::Element;
 use crate::cpu::simd::strips::{CACHE_LINE, STRIP, Strip, StripBuffer};
 use crate::cpu::simd::{Simd, Store, Task, Vector};
 use crate::elements::Elements;
-use crate::row_stats::MASKED;
+use crate::row_part::MASKED;
 
 /// Strips of a sample, the first of a tile. The loop over the tile before has asked for no more than these.
 pub(crate) const SAMPLE: usize = 4;

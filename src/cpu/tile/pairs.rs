@@ -3,8 +3,8 @@
 //! One loop writes the last row's gradient, takes the exponentials of this row and compares them. So arithmetic fills the time in
 //! which the caches answer, and no number is stored only to be loaded again at once.
 //!
-//! The comparison is the element formula of the soft term (see [`row_stats`](crate::row_stats)), of exponentials that are not yet
-//! normalised. With `r = e^((s - m_s) / T)`, `w = e^((t - m_t) / T)`, `y = log(r / w)` and `Z = Σ w`, let
+//! The comparison is the element formula of [`ForwardKl`](crate::Divergence::ForwardKl), of exponentials that are not yet normalised.
+//! With `r = e^((s - m_s) / T)`, `w = e^((t - m_t) / T)`, `y = log(r / w)` and `Z = Σ w`, let
 //!
 //! ```text
 //! F = Σ w·φ(y) / Z     no term is negative: by the polynomial where |y| < ½, else r - w - w·y
@@ -24,8 +24,8 @@ use crate::cpu::gradient::stream::LastRowWriter;
 use crate::cpu::recipe::Recipe;
 use crate::cpu::simd::strips::STRIP;
 use crate::cpu::simd::{PAIRS_SIDE_BY_SIDE, Simd, Vector, phi_over_square, tree_sum};
+use crate::divergence::Temperature;
 use crate::math::LOG2_E;
-use crate::row_stats::Temperature;
 
 /// Takes the exponentials of a tile, keeps them and compares them. `SUBNORMALS` says whether some may be below the smallest normal
 /// number. Some sum is NaN if a logit is, and some sum is not finite if a logit is infinite.

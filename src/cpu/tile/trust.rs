@@ -11,8 +11,9 @@
 use super::logits::Pair;
 use super::sums::Sums;
 use crate::cpu::recipe::Recipe;
+use crate::divergence::Temperature;
 use crate::math::{LOG2_E, exp2};
-use crate::row_stats::{Temperature, is_masked};
+use crate::row_part::is_masked;
 
 /// From this `y²` on, one of the two logits may be masked.
 const WIDE: f32 = 1e6;
@@ -55,11 +56,11 @@ impl Sums {
         let above = [self.largest[0] - pair.student.reference, self.largest[1] - pair.teacher.reference];
         let hard_is_near = || {
             let above = above[0] * LOG2_E;
-            above <= SLIGHTLY_ABOVE || (above <= FAR_ABOVE && exp2::<false>(above) * 2.0 <= self.hard)
+            above <= SLIGHTLY_ABOVE || (above <= FAR_ABOVE && exp2(above) * 2.0 <= self.hard)
         };
         let soft_is_near = || {
             let exponents = above.map(|above| above * temperature.exponent_scale);
-            let is_spread = |exponent: f32, sum: f32| exp2::<false>(exponent) * SPREAD <= sum;
+            let is_spread = |exponent: f32, sum: f32| exp2(exponent) * SPREAD <= sum;
             let error = f64::from((above[0] + above[1]) * temperature.reciprocal * f32::EPSILON / 2.0);
             exponents.iter().all(|&exponent| exponent <= FAR_ABOVE)
                 && (is_spread(exponents[0], self.student) && is_spread(exponents[1], self.teacher)

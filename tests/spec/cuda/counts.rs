@@ -1,11 +1,11 @@
 //! What the kernels move and compute, counted while their PTX is executed: bars that are not to be crossed.
 
 use kdloss::cuda::specialisation::{Residency, Terms};
-use kdloss::{DType, DistillationLoss};
+use kdloss::{DType, DistillationLoss, Target};
 use ptx::Traffic;
 
 use crate::case::Case;
-use crate::cuda::executed::{Gpu, Run, Target, execute};
+use crate::cuda::executed::{Gpu, Run, execute};
 use crate::cuda::kernels;
 use crate::generate::{self, Rows};
 
@@ -20,7 +20,7 @@ fn case(rows: usize, vocab: usize, dtype: DType, temperature: f64) -> Case {
     Case::new(loss, &student, &teacher, &labels).stored_as(dtype, dtype, dtype)
 }
 
-fn counted(gpu: &Gpu, case: &Case, target: Target) -> Run {
+fn counted(gpu: &Gpu, case: &Case, target: Target<()>) -> Run {
     let run = execute(gpu, case, target).unwrap();
     run.read(case).unwrap();
     run
@@ -42,7 +42,7 @@ fn logits_are_read_once_and_the_gradient_is_written_once() {
             }
             let rows = 4;
             let case = case(rows, vocab, dtype, 2.0);
-            let run = counted(&Gpu { cluster, ..Gpu::new(residency) }, &case, Target::Separate);
+            let run = counted(&Gpu { cluster, ..Gpu::new(residency) }, &case, Target::Separate(()));
             let matrix = (rows * vocab * dtype.size()) as u64;
             let label_logits = (rows * dtype.size()) as u64;
             assert_eq!(traffic(&run, "student").read, matrix + label_logits, "and the labels' logits");
@@ -70,7 +70,7 @@ fn a_stream_reads_twice() {
         return;
     }
     let case = case(3, 32_000, DType::Bf16, 2.0);
-    let run = counted(&Gpu::new(Residency::Stream), &case, Target::Separate);
+    let run = counted(&Gpu::new(Residency::Stream), &case, Target::Separate(()));
     let matrix = (3 * 32_000 * 2) as u64;
     assert_eq!(traffic(&run, "student").read, 2 * matrix + 6);
     assert_eq!((traffic(&run, "teacher").read, traffic(&run, "gradient").written), (2 * matrix, matrix));
@@ -85,7 +85,7 @@ fn logits_and_gradient_move_in_vectors_of_16_bytes() {
         for dtype in [DType::F32, DType::F16, DType::Bf16] {
             // Rows of an odd width, whose phases agree and differ from row to row.
             let (rows, vocab) = (3, 32_001);
-            let run = counted(&Gpu::new(residency), &case(rows, vocab, dtype, 2.0), Target::Separate);
+            let run = counted(&Gpu::new(residency), &case(rows, vocab, dtype, 2.0), Target::Separate(()));
             for name in ["student", "teacher", "gradient"] {
                 let Traffic { accesses, .. } = traffic(&run, name);
                 // The first and the last group of a row go element by element; so does the label's logit.
@@ -111,7 +111,7 @@ fn special_functions_per_element() {
                     continue;
                 }
                 let case = case(2, vocab, dtype, temperature);
-                let run = counted(&Gpu { cluster, ..Gpu::new(residency) }, &case, Target::Separate);
+                let run = counted(&Gpu { cluster, ..Gpu::new(residency) }, &case, Target::Separate(()));
                 let report = run.report.as_ref().unwrap();
                 let elements = (2 * vocab) as f64;
                 let special = report.special_functions() as f64 / elements;
@@ -136,7 +136,7 @@ fn terms_that_are_not_computed_cost_nothing() {
     for (alpha, terms, most) in [(1.0, Terms::Hard, 2.1), (0.0, Terms::Soft, 4.1)] {
         let mut case = case(rows, vocab, DType::Bf16, 2.0);
         case.loss = case.loss.with_alpha(alpha);
-        let run = counted(&Gpu::new(Residency::Block), &case, Target::Separate);
+        let run = counted(&Gpu::new(Residency::Block), &case, Target::Separate(()));
         assert_eq!(run.plan.specialisation.terms, terms);
         let special = run.report.as_ref().unwrap().special_functions() as f64 / (rows * vocab) as f64;
         assert!(special <= most, "{special} at alpha = {alpha}");

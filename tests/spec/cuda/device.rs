@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use half::{bf16, f16};
-use kdloss::cuda::cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError, ValidAsZeroBits};
 use kdloss::cuda::{Batch, Elements, ElementsMut, Kernels, Labels, Matrix, MatrixMut, Workspace, context};
+use kdloss::external::cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError, ValidAsZeroBits};
 use kdloss::{LossValue, Result};
 
 use crate::case::{Buffer, Case, LabelVec, Layout, Table};
@@ -170,9 +170,9 @@ fn run(gpu: &Gpu, case: &Case) -> Result<Outcome> {
     let mut gradient = Uploaded::new(stream, &marked);
     let mut workspace = Workspace::new(stream)?;
     let mut matrix = gradient.matrix_mut(&marked);
-    kernels.forward_backward(stream, &mut workspace, &case.loss, &batch, &mut matrix)?;
+    kernels.launch_forward_backward(stream, &mut workspace, &case.loss, &batch, &mut matrix)?;
     let value = workspace.read()?;
-    kernels.forward(stream, &mut workspace, &case.loss, &batch)?;
+    kernels.launch_forward(stream, &mut workspace, &case.loss, &batch)?;
     assert_alike(&value, &workspace.read()?, "forward alone");
     assert_alike(&value, &from_host(gpu, case)?, "from the host");
     Ok(outcome(case, value, gradient.download(stream, &marked)))
@@ -192,7 +192,7 @@ fn assert_alike(a: &LossValue, b: &LossValue, what: &str) {
 /// From slices of the host's.
 fn from_host(gpu: &Gpu, case: &Case) -> Result<LossValue> {
     let mut gradient = Table::filled(case.student.rows, case.gradient, MARK);
-    gpu.kernels.forward_backward_from_host(&gpu.stream, &case.loss, &case.batch(), &mut gradient.matrix_mut())
+    gpu.kernels.evaluate(&case.loss, &case.batch(), Some(&mut gradient.matrix_mut()))
 }
 
 /// With the gradient over the student's logits.
@@ -201,7 +201,7 @@ fn run_in_place(gpu: &Gpu, case: &Case) -> Result<Outcome> {
     let (mut student, targets) = (Uploaded::new(stream, &case.student), Targets::new(stream, case));
     let mut workspace = Workspace::new(stream)?;
     let mut batch = targets.complete(case, Batch::new(student.matrix_mut(&case.student)));
-    kernels.forward_backward_in_place(stream, &mut workspace, &case.loss, &mut batch)?;
+    kernels.launch_forward_backward_in_place(stream, &mut workspace, &case.loss, &mut batch)?;
     let value = workspace.read()?;
     Ok(outcome(case, value, student.download(stream, &case.student)))
 }

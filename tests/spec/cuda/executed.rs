@@ -2,9 +2,9 @@
 
 use kdloss::cuda::params::{Params, RowRecord, Totals};
 use kdloss::cuda::plan::{self, DeviceLimits, Plan, Problem, STATIC_SHARED};
-use kdloss::cuda::raw::{Batch, Labels, Matrix};
+use kdloss::cuda::raw::{Batch, Labels, Matrix, Placed};
 use kdloss::cuda::specialisation::{KERNEL, Residency};
-use kdloss::{Error, LossValue, Result};
+use kdloss::{LossValue, Result, Target};
 use ptx::{Access, Buffer, Fault, Launch, Memory, Options, Report, launch};
 
 use crate::case::{Case, LabelVec, Layout, Table};
@@ -79,6 +79,7 @@ impl Gpu {
 
 /// What is left of a launch.
 pub struct Run {
+    placed: Placed,
     pub memory: Memory,
     pub plan: Plan,
     pub report: std::result::Result<Report, Fault>,
@@ -86,14 +87,6 @@ pub struct Run {
     pub gradient: Option<Buffer>,
     records: Buffer,
     totals: Buffer,
-}
-
-/// Where the gradient goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    Nothing,
-    Separate,
-    InPlace,
 }
 
 /// Every residency, each on buffers of its own and in place; and where two numbers are computed by one instruction.
@@ -117,7 +110,7 @@ pub fn all() -> Vec<Implementation> {
 
 /// With a gradient of its own.
 pub fn run(gpu: &Gpu, case: &Case) -> Result<Outcome> {
-    let run = execute(gpu, case, Target::Separate)?;
+    let run = execute(gpu, case, Target::Separate(()))?;
     let value = run.read(case)?;
     Ok(outcome(case, value, run.gradient_of(case)))
 }
@@ -132,7 +125,7 @@ pub fn run_in_place(gpu: &Gpu, case: &Case) -> Result<Outcome> {
 }
 
 /// Launches the kernel on a case.
-pub fn execute(gpu: &Gpu, case: &Case, target: Target) -> Result<Run> {
+pub fn execute(gpu: &Gpu, case: &Case, target: Target<()>) -> Result<Run> {
     let mut memory = Memory::new();
     let [student_shift, teacher_shift, gradient_shift] = gpu.misalignment;
     let in_place = target == Target::InPlace;
@@ -144,7 +137,7 @@ pub fn execute(gpu: &Gpu, case: &Case, target: Target) -> Result<Run> {
     let rows = case.student.rows;
     let marked = Table::filled(rows, case.gradient, MARK).buffer.to_bytes();
     let separate =
-        (target == Target::Separate).then(|| memory.allocate("gradient", &marked, Access::Write, gradient_shift));
+        (target == Target::Separate(())).then(|| memory.allocate("gradient", &marked, Access::Write, gradient_shift));
 
     let mut batch = Batch::new(matrix(&memory, student, &case.student));
     if let (Some(buffer), Some(table)) = (teacher, &case.teacher) {
@@ -155,43 +148,37 @@ pub fn execute(gpu: &Gpu, case: &Case, target: Target) -> Result<Run> {
             LabelVec::I64(labels) => (labels.iter().flat_map(|label| label.to_le_bytes()).collect::<Vec<u8>>(), true),
             LabelVec::I32(labels) => (labels.iter().flat_map(|label| label.to_le_bytes()).collect(), false),
         };
-        if bytes.len() != rows * if is_wide { 8 } else { 4 } {
-            let found = bytes.len() / if is_wide { 8 } else { 4 };
-            return Err(Error::RowCountMismatch { part: "labels", expected: rows, found });
-        }
+        let len = bytes.len() / if is_wide { 8 } else { 4 };
         let buffer = memory.allocate("labels", &bytes, Access::Read, 0);
         let address = memory.address(buffer);
-        batch = batch.with_labels(if is_wide { Labels::i64(address) } else { Labels::i32(address) });
+        batch = batch.with_labels(if is_wide { Labels::i64(address, len) } else { Labels::i32(address, len) });
     }
     if let Some(vocab) = case.vocab {
         batch = batch.with_vocab(vocab);
     }
     if let Some(scale) = &case.row_grad_scale {
-        if scale.len() != rows {
-            return Err(Error::RowCountMismatch { part: "row_grad_scale", expected: rows, found: scale.len() });
-        }
         let bytes: Vec<u8> = scale.iter().flat_map(|scale| scale.to_le_bytes()).collect();
         let buffer = memory.allocate("row_grad_scale", &bytes, Access::Read, 0);
-        batch = batch.with_row_grad_scale(memory.address(buffer));
+        batch = batch.with_row_grad_scale(memory.address(buffer), scale.len());
     }
     if let Some(scale) = gpu.grad_scale {
         let buffer = memory.allocate("grad_scale", &scale.to_le_bytes(), Access::Read, 0);
         batch = batch.with_grad_scale(memory.address(buffer));
     }
-    let gradient = match (target, separate) {
-        (Target::InPlace, _) => Some(matrix(&memory, student, &case.student)),
-        (_, Some(buffer)) => Some(matrix(&memory, buffer, &Table::filled(rows, case.gradient, MARK))),
-        _ => None,
+    let target = match (target, separate) {
+        (Target::InPlace, _) => Target::InPlace,
+        (_, Some(buffer)) => Target::Separate(matrix(&memory, buffer, &Table::filled(rows, case.gradient, MARK))),
+        _ => Target::None,
     };
-    let (problem, mut params) = batch.check(&case.loss, gradient)?;
-    let plan = gpu.plan(&problem);
+    let placed = batch.check(&case.loss, target)?;
+    let (mut params, plan) = (placed.params, gpu.plan(&placed.problem));
     let records = memory.allocate_fresh("records", rows * size_of::<RowRecord>(), Access::ReadWrite, 0);
     let totals = memory.allocate("totals", &[0; size_of::<Totals>()], Access::ReadWrite, 0);
     params.records = memory.address(records);
     params.totals = memory.address(totals);
     params.slots = plan.slots;
     let report = launch_plan(gpu, &plan, &params, &mut memory);
-    Ok(Run { memory, plan, report, student, gradient: separate, records, totals })
+    Ok(Run { memory, placed, plan, report, student, gradient: separate, records, totals })
 }
 
 fn launch_plan(gpu: &Gpu, plan: &Plan, params: &Params, memory: &mut Memory) -> std::result::Result<Report, Fault> {
@@ -245,7 +232,7 @@ impl Run {
         let records: Vec<RowRecord> = bytemuck::pod_collect_to_vec(self.memory.bytes(self.records));
         assert_eq!(totals.ticket, 0, "the workspace can be used again");
         self.check_writes(case);
-        let value = kdloss::cuda::read(&case.loss, case.batch().vocab(), &totals, &records)?;
+        let value = self.placed.read(&totals, &records)?;
         for (total, want) in [(totals.loss, Some(value.loss)), (totals.hard, value.hard), (totals.soft, value.soft)] {
             let want = want.unwrap_or(0.0);
             assert!(close(total, want, 1e-6 * want.abs()), "totals on the device: {total} is not {want}");

@@ -3,9 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kdloss::cuda::specialisation::{Residency, source};
-use kdloss::{DType, Error};
+use kdloss::{DType, Error, Target};
 
-use super::executed::{Gpu, Target, execute, run, run_in_place};
+use super::executed::{Gpu, execute, run, run_in_place};
 use super::kernels::{self, Edit};
 use super::mutations::{Mutant, OF_ROWS, OF_SYNCHRONISATION};
 use crate::case::{Buffer, Case};
@@ -26,7 +26,7 @@ fn complaint(gpu: &Gpu, case: &Case) -> Option<String> {
             assert_nearest(gpu, case);
         }
         Err(error) => {
-            let run = execute(gpu, case, Target::Separate).unwrap();
+            let run = execute(gpu, case, Target::Separate(())).unwrap();
             assert_eq!(run.read(case).err().as_ref(), Some(error));
             if let Error::LabelOutOfRange { row, vocab, .. } = error {
                 let entries = run.gradient_of(case).row(*row, *vocab);

@@ -17,7 +17,7 @@ const fn mutant(name: &'static str, residency: Residency, from: &'static str, to
 /// Who waits for whom, and who sees what.
 pub const OF_SYNCHRONISATION: &[Mutant] = &[
     mutant(
-        "no barrier before warps' statistics are merged",
+        "no barrier before warps' parts are merged",
         Block,
         "exchange.of_warp[warp()] = part;\n    __syncthreads();\n    RowStats",
         "exchange.of_warp[warp()] = part;\n    RowStats",
@@ -95,26 +95,26 @@ pub const OF_SYNCHRONISATION: &[Mutant] = &[
 
 /// The mathematics, the edges, and who touches what.
 pub const OF_ROWS: &[Mutant] = &[
-    mutant("a new maximum does not move the hard sum", Block, "stats.student_sum *= rescaling.student;", ""),
+    mutant("a new maximum does not move the hard sum", Block, "part.student_sum *= rescaling.student;", ""),
     mutant(
         "a new maximum does not move the soft sum",
         Block,
-        "stats.student_tempered_sum *= rescaling.student_tempered;",
+        "part.student_tempered_sum *= rescaling.student_tempered;",
         "",
     ),
     mutant(
         "a new maximum does not move the teacher's sum",
         Block,
-        "stats.teacher_tempered_sum *= rescaling.teacher_tempered;",
+        "part.teacher_tempered_sum *= rescaling.teacher_tempered;",
         "",
     ),
     mutant("only -inf is masked", Block, "logit <= MASKED;", "logit <= -INFINITE;"),
-    mutant("a masked student goes unseen", Block, "stats.infinite_soft |= has_infinite_soft(tile[index]);", ";"),
+    mutant("a masked student goes unseen", Block, "part.infinite_soft |= has_infinite_soft(tile[index]);", ";"),
     mutant("a masked student is looked for by itself", Block, " && !is_masked(element(pair.teacher, index))", ""),
     mutant("a masked label goes unseen", Block, "if (is_masked(label_logit)) return INFINITE;", ""),
     mutant("infinite log ratios are not limited", Block, "y = fmaxf(fminf(y, LARGEST), -LARGEST);", ""),
     mutant("NaN goes unseen", Block, "return sum < INFINITE;", "return !(sum >= INFINITE);"),
-    mutant("a masked row goes unseen", Block, "is_masked(stats.student_max) ||", ""),
+    mutant("a masked row goes unseen", Block, "is_masked(part.student_max) ||", ""),
     mutant("a label is not checked", Block, "0 <= index && index < params.vocab, is_ignored", "true, is_ignored"),
     mutant("the label's entry is not lowered", Block, "gradient[index] -= finished.label_weight;", ";"),
     mutant("padding keeps what it is computed to be", Block, "if (index >= padding) gradient[index] = 0.0f;", ""),
@@ -161,8 +161,8 @@ pub const OF_ROWS: &[Mutant] = &[
     mutant(
         "in place, the label's logit is read too late",
         Cluster,
-        "begin_record(role, stats, shared.label_logit)",
-        "begin_record(role, stats, role.label.is_class ? to_float(student_of(row.index, params)[role.label.index]) : MASKED)",
+        "begin_record(role, part, shared.label_logit)",
+        "begin_record(role, part, role.label.is_class ? to_float(student_of(row.index, params)[role.label.index]) : MASKED)",
     ),
     mutant("the near branch is not taken", Block, "fabsf(y) < 0.5f", "fabsf(y) < 0.0f"),
     mutant("the near branch is always taken", Block, "fabsf(y) < 0.5f", "fabsf(y) < 1e30f"),

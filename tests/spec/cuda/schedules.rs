@@ -1,11 +1,11 @@
 //! What must not matter: the order in which warps run, how many threads there are, where matrices start.
 
 use kdloss::cuda::specialisation::Residency;
-use kdloss::{DType, DistillationLoss, IgnoredRows};
+use kdloss::{DType, DistillationLoss, IgnoredRows, Target};
 
 use crate::case::{Case, Layout, Table};
 use crate::contract::{check, close};
-use crate::cuda::executed::{Gpu, Target, execute, run, run_in_place};
+use crate::cuda::executed::{Gpu, execute, run, run_in_place};
 use crate::cuda::kernels;
 use crate::generate::{self, Rows};
 use crate::implementations::{DTYPES, Implementation};
@@ -88,7 +88,7 @@ fn matrices_may_start_anywhere() {
                 let misalignment = shifts.map(|shift| shift * size);
                 let gpu = Gpu { misalignment, threads: Some(32), ..Gpu::new(residency) };
                 let agree = shifts[0] == shifts[1] && shifts[1] == shifts[2] && strides != [131, 133, 140];
-                let wide = execute(&gpu, &case, Target::Separate).unwrap().plan.specialisation.wide;
+                let wide = execute(&gpu, &case, Target::Separate(())).unwrap().plan.specialisation.wide;
                 assert_eq!(wide, agree, "{shifts:?} {strides:?}");
                 check_on(gpu.clone(), &case);
                 let in_place = move |case: &Case| run_in_place(&gpu, case);
@@ -113,10 +113,10 @@ fn the_loss_alone_has_the_same_bits_as_with_any_gradient() {
             }
             let gpu = Gpu { noise: false, threads: Some(64), ..Gpu::new(residency) };
             let value = |case: &Case, target| format!("{:?}", execute(&gpu, case, target).unwrap().read(case).unwrap());
-            let alone = value(&case, Target::Nothing);
+            let alone = value(&case, Target::None);
             for dtype in DTYPES {
                 case.gradient.dtype = dtype;
-                let with_gradient = value(&case, Target::Separate);
+                let with_gradient = value(&case, Target::Separate(()));
                 assert_eq!(with_gradient, alone, "{residency:?}, alpha {alpha}, gradient {dtype}");
             }
         }

@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use kdloss::wgpu::{Adapter, Batch, Kernels, Labels, Matrix, Options, Pending, wgpu};
+use kdloss::external::wgpu;
+use kdloss::wgpu::{Adapter, Batch, Kernels, Labels, Matrix, Options, Pending};
 use kdloss::{DType, LossValue, Result};
 
 use crate::case::{Buffer, Case, LabelVec, Layout, Table};
@@ -27,7 +28,7 @@ pub fn open(wish: Option<&str>, options: Options) -> Option<Gpu> {
         Ok(adapter) => {
             let (device, queue) = adapter.open().unwrap();
             eprintln!("WGSL kernels run on {adapter}");
-            Some(Gpu { kernels: Kernels::with_options(&device, options).unwrap(), queue })
+            Some(Gpu { kernels: Kernels::with_options(&device, &queue, options).unwrap(), queue })
         }
         Err(error) => {
             assert!(std::env::var_os("CI").is_none(), "the WGSL kernels must be tested here: {error}");
@@ -59,8 +60,8 @@ pub fn implementation(name: &'static str, run: impl Fn(&Case) -> Result<Outcome>
 
 pub fn run_on_host_slices(gpu: &Gpu, case: &Case) -> Result<Outcome> {
     let mut gradient = Table::filled(case.student.rows, case.gradient, MARK);
-    let value = gpu.kernels.forward_backward(&gpu.queue, &case.loss, &case.batch(), &mut gradient.matrix_mut())?;
-    let forward = gpu.kernels.forward(&gpu.queue, &case.loss, &case.batch())?;
+    let value = gpu.kernels.evaluate(&case.loss, &case.batch(), Some(&mut gradient.matrix_mut()))?;
+    let forward = gpu.kernels.evaluate(&case.loss, &case.batch(), None)?;
     assert_eq!(format!("{forward:?}"), format!("{value:?}"), "forward alone differs");
     Ok(outcome(case, value, gradient))
 }

@@ -1,7 +1,8 @@
 //! Shapes, offsets and limits at the far ends of their types: refused, or computed, but no panic (tests are built with
 //! overflow checks) and no validation error of wgpu, which would be one.
 
-use kdloss::wgpu::{Adapter, Batch, Kernels, Labels, Matrix, Options, wgpu};
+use kdloss::external::wgpu;
+use kdloss::wgpu::{Adapter, Batch, Kernels, Labels, Matrix, Options};
 use kdloss::{DType, DistillationLoss, Error, Result, cpu};
 
 use super::device::{Gpu, open};
@@ -61,7 +62,7 @@ fn host_slices_without_rows_may_have_any_vocabulary() {
         let matrix = kdloss::Matrix::new(&[0.0f32; 0], 0, vocab);
         let batch = kdloss::Batch::new(matrix).with_teacher(matrix).with_labels(&[0i64; 0]);
         let loss = DistillationLoss::new();
-        assert_eq!(gpu.kernels.forward(&gpu.queue, &loss, &batch), cpu::forward(&loss, &batch), "vocabulary {vocab}");
+        assert_eq!(gpu.kernels.evaluate(&loss, &batch, None), cpu::forward(&loss, &batch), "vocabulary {vocab}");
     }
 }
 
@@ -71,7 +72,7 @@ fn a_device_that_can_bind_next_to_nothing_refuses() {
     for size in [0, 8, 16, 32] {
         let limits = wgpu::Limits { max_storage_buffer_binding_size: size, ..adapter.limits() };
         let (device, queue) = adapter.open_with(adapter.features(), limits).unwrap();
-        let gpu = Gpu { kernels: Kernels::new(&device).unwrap(), queue };
+        let gpu = Gpu { kernels: Kernels::new(&device, &queue).unwrap(), queue };
         let [student, teacher, gradient, _] = buffers(&gpu);
         let matrix = |buffer| Matrix::new(buffer, DType::F32, 1, 3);
         let batch = Batch::new(matrix(&student)).with_teacher(matrix(&teacher));

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use kdloss::wgpu::{Adapter, Batch, Kernels, Labels, Options, wgpu};
+use kdloss::external::wgpu;
+use kdloss::wgpu::{Adapter, Batch, Kernels, Labels, Options};
 use kdloss::{DType, DistillationLoss, Error};
 
 use super::device::{Gpu, implementation, label_bytes, matrix, run, run_in_place, scale_bytes};
@@ -19,7 +20,7 @@ fn device(change: impl FnOnce(&mut wgpu::Limits), options: Options) -> Option<Ar
     let mut limits = adapter.limits();
     change(&mut limits);
     let (device, queue) = adapter.open_with(adapter.features(), limits).unwrap();
-    Some(Arc::new(Gpu { kernels: Kernels::with_options(&device, options).unwrap(), queue }))
+    Some(Arc::new(Gpu { kernels: Kernels::with_options(&device, &queue, options).unwrap(), queue }))
 }
 
 fn case(seed: u64, rows: usize, vocab: usize) -> Case {
@@ -94,9 +95,9 @@ fn the_least_limits_of_webgpu_are_enough() {
     );
     checked("wgpu with the least limits", &gpu, &case(24, 5, 5000), run);
     let device = gpu.kernels.device();
-    let error = Kernels::with_options(device, Options::new().with_workgroup_size(512)).unwrap_err();
+    let error = Kernels::with_options(device, &gpu.queue, Options::new().with_workgroup_size(512)).unwrap_err();
     assert_eq!(error, Error::WorkgroupSize { size: 512, largest: 256 });
-    let error = Kernels::with_options(device, Options::new().with_workgroup_size(48)).unwrap_err();
+    let error = Kernels::with_options(device, &gpu.queue, Options::new().with_workgroup_size(48)).unwrap_err();
     assert_eq!(error, Error::WorkgroupSize { size: 48, largest: 256 });
 }
 

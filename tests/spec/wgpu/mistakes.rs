@@ -3,7 +3,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use kdloss::wgpu::{Adapter, Batch, Kernels, Labels, Matrix, wgpu};
+use kdloss::external::wgpu;
+use kdloss::wgpu::{Adapter, Batch, Kernels, Labels, Matrix};
 use kdloss::{DType, DistillationLoss, Error};
 
 use super::device::Gpu;
@@ -27,7 +28,7 @@ impl Watched {
         let uncaught = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&uncaught);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| notes.lock().unwrap().push(error.to_string())));
-        Self { adapter: adapter.clone(), gpu: Gpu { kernels: Kernels::new(&device).unwrap(), queue }, uncaught }
+        Self { adapter: adapter.clone(), gpu: Gpu { kernels: Kernels::new(&device, &queue).unwrap(), queue }, uncaught }
     }
 
     fn buffer(&self, size: u64) -> wgpu::Buffer {
@@ -240,12 +241,12 @@ fn a_result_that_was_never_submitted_and_a_device_that_is_gone() {
     let batch = kdloss::Batch::new(kdloss::Matrix::new(&student, 1, 3))
         .with_teacher(kdloss::Matrix::new(&teacher, 1, 3))
         .with_labels(&[0i64]);
-    let error = watched.gpu.kernels.forward(&watched.gpu.queue, &DistillationLoss::new(), &batch).unwrap_err();
+    let error = watched.gpu.kernels.evaluate(&DistillationLoss::new(), &batch, None).unwrap_err();
     assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
     let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     let error = watched.gpu.kernels.encode_forward(&mut encoder, &DistillationLoss::new(), &good.batch()).unwrap_err();
     assert!(matches!(error, Error::DeviceLost { .. }) && !error.to_string().contains('\n'), "{error}");
-    let error = Kernels::new(device).unwrap_err();
+    let error = Kernels::new(device, &watched.gpu.queue).unwrap_err();
     assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
 }
 
@@ -254,7 +255,8 @@ fn a_device_that_binds_too_few_buffers() {
     let Ok(adapter) = Adapter::choose(None) else { return };
     let with_buffers = |count| {
         let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: count, ..adapter.limits() };
-        Kernels::new(&adapter.open_with(adapter.features(), limits).unwrap().0)
+        let (device, queue) = adapter.open_with(adapter.features(), limits).unwrap();
+        Kernels::new(&device, &queue)
     };
     assert!(with_buffers(7).is_ok());
     let error = with_buffers(6).unwrap_err();

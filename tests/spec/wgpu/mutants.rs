@@ -91,7 +91,7 @@ fn every_mutant_is_caught(mutants: &[Mutant], options: &Options, orders: &[fn(&s
             if is_valid(&edited) { edited } else { source }
         });
         let (device, queue) = adapter.open().unwrap();
-        let gpu = Arc::new(Gpu { kernels: Kernels::with_options(&device, options).unwrap(), queue });
+        let gpu = Arc::new(Gpu { kernels: Kernels::with_options(&device, &queue, options).unwrap(), queue });
         trials.iter().find(|(_, case)| !is_right(&gpu, case)).map(|(name, _)| *name)
     };
     for &order in orders {
@@ -116,9 +116,9 @@ fn of_lanes_joined_through_memory() {
 #[test]
 fn of_lanes_joined_in_subgroups() {
     let Ok(adapter) = Adapter::choose(None) else { return };
-    let (device, _) = adapter.open().unwrap();
+    let (device, queue) = adapter.open().unwrap();
     let options = Options::new().with_workgroup_size(128);
-    if Kernels::with_options(&device, options.clone()).unwrap().uses_subgroups() {
+    if Kernels::with_options(&device, &queue, options.clone()).unwrap().uses_subgroups() {
         every_mutant_is_caught(OF_SUBGROUPS, &options, &[str::to_owned]);
     } else {
         eprintln!("skipped: {adapter} has no subgroups");

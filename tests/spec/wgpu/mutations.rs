@@ -14,14 +14,14 @@ const fn mutant(name: &'static str, from: &'static str, to: &'static str) -> Mut
 /// Edits that lanes joined through workgroup memory must notice.
 pub const OF_WORKGROUPS: &[Mutant] = &[
     mutant(
-        "no barrier before the tree of statistics",
-        "joined_stats[index] = part;\n    workgroupBarrier();",
-        "joined_stats[index] = part;",
+        "no barrier before the tree of parts",
+        "joined_parts[index] = part;\n    workgroupBarrier();",
+        "joined_parts[index] = part;",
     ),
     mutant(
-        "no barrier between the levels of the tree of statistics",
-        "joined_stats[index]);\n        }\n        workgroupBarrier();",
-        "joined_stats[index]);\n        }",
+        "no barrier between the levels of the tree of parts",
+        "joined_parts[index]);\n        }\n        workgroupBarrier();",
+        "joined_parts[index]);\n        }",
     ),
     mutant(
         "no barrier before the tree of sums",
@@ -51,9 +51,9 @@ pub const OF_WORKGROUPS: &[Mutant] = &[
 /// Edits that lanes joined in subgroups must notice.
 pub const OF_SUBGROUPS: &[Mutant] = &[
     mutant(
-        "no barrier between groups' statistics",
-        "workgroupBarrier();\n    joined = joined_stats",
-        "joined = joined_stats",
+        "no barrier between groups' parts",
+        "workgroupBarrier();\n    joined = joined_parts",
+        "joined = joined_parts",
     ),
     mutant("no barrier between groups' sums", "workgroupBarrier();\n    joined = joined_sums", "joined = joined_sums"),
     mutant("a shuffle step is missed", "step < SUBGROUP_SIZE; step", "step < SUBGROUP_SIZE / 2u; step"),
@@ -95,8 +95,8 @@ pub const OF_ROWS: &[Mutant] = &[
     mutant("a masked label goes unseen", "row.counts_hard && label_bits >= MASKED_BITS", "false"),
     mutant("+inf and NaN of positive sign go unseen", "any(largest_positive >= vec4(0x7f800000)) || ", ""),
     mutant("NaN of negative sign goes unseen", " || any(largest_negative > vec4(0xff800000u))", ""),
-    mutant("a row masked throughout is not NaN", "|| stats.student_max <= MASKED", ""),
-    mutant("a teacher masked throughout is not NaN", " || (SOFT && stats.teacher_max <= MASKED)", ""),
+    mutant("a row masked throughout is not NaN", "|| part.student_max <= MASKED", ""),
+    mutant("a teacher masked throughout is not NaN", " || (SOFT && part.teacher_max <= MASKED)", ""),
     mutant("a label beyond the vocabulary is a class", "high == 0u && low < params.vocab", "high == 0u"),
     mutant("the high word of a label is not looked at", "!is_ignored && high == 0u", "!is_ignored"),
     mutant("a narrow label is not widened", "select(0u, 0xffffffffu, (low & 0x80000000u) != 0u)", "0u"),

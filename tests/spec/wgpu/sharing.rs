@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use kdloss::wgpu::{Options, Pending, wgpu};
+use kdloss::external::wgpu;
+use kdloss::wgpu::{Options, Pending};
 use kdloss::{DType, DistillationLoss, LossValue};
 
 use super::device::{Buffers, Gpu, implementation, matrix, open, run};

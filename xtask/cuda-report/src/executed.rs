@@ -1,9 +1,9 @@
 //! What a kernel moves and executes, counted while its PTX is executed on the CPU.
 
-use kdloss::DType;
 use kdloss::cuda::params::{RowRecord, Totals};
 use kdloss::cuda::raw::{Batch, Labels, Matrix};
 use kdloss::cuda::specialisation::KERNEL;
+use kdloss::{DType, Target};
 use ptx::{Access, Launch, Memory, Module, Options, launch};
 
 use crate::cases::Case;
@@ -38,8 +38,9 @@ impl Executed {
         });
         let labels: Vec<u8> = (0..ROWS as i64).flat_map(|row| (row + 5).to_le_bytes()).collect();
         let labels = memory.allocate("labels", &labels, Access::Read, 0);
-        let batch = Batch::new(student).with_teacher(teacher).with_labels(Labels::i64(memory.address(labels)));
-        let (_, mut params) = batch.check(&case.loss(), Some(gradient)).map_err(|error| failed(&error))?;
+        let batch = Batch::new(student).with_teacher(teacher).with_labels(Labels::i64(memory.address(labels), ROWS));
+        let placed = batch.check(&case.loss(), Target::Separate(gradient)).map_err(|error| failed(&error))?;
+        let mut params = placed.params;
         let records = memory.allocate_fresh("records", ROWS * size_of::<RowRecord>(), Access::ReadWrite, 0);
         let totals = memory.allocate("totals", &[0; size_of::<Totals>()], Access::ReadWrite, 0);
         (params.records, params.totals) = (memory.address(records), memory.address(totals));

@@ -1,0 +1,69 @@
+//! Pictures: PNG or SVG files, by their extension.
+
+use std::path::Path;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::register_font;
+
+use super::failure::{Failure, Result};
+use super::output_file::OutputFile;
+use super::panels::Drawn;
+
+/// The project's own font, so that no system font is needed.
+static FONT: &[u8] = include_bytes!("../assets/fonts/DejaVuSans-subset.ttf");
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Png,
+    Svg,
+}
+
+/// What can be drawn, whatever the format.
+pub(crate) trait Drawing {
+    fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> Drawn
+    where
+        DB::ErrorType: 'static;
+}
+
+/// A picture to draw, in a file that can be written.
+pub(crate) struct Picture {
+    file: OutputFile,
+    format: Format,
+}
+
+impl Picture {
+    /// Checks, before any work is done, that the file can be written.
+    pub(crate) fn create(path: &Path, inputs: &[&Path]) -> Result<Self> {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        let format = match extension.as_deref() {
+            Some("png") => Format::Png,
+            Some("svg") => Format::Svg,
+            _ => return Err(Failure::new(format!("--plot {}: the name must end in .png or .svg", path.display()))),
+        };
+        Ok(Self { file: OutputFile::create(path, inputs)?, format })
+    }
+
+    /// Draws on white, so many pixels wide and high.
+    pub(crate) fn draw(self, size: (u32, u32), drawing: &impl Drawing) -> Result<()> {
+        register_font("sans-serif", FontStyle::Normal, FONT)
+            .map_err(|_| Failure::new("the built-in font cannot be read: build kdloss again"))?;
+        let path = self.file.temporary_path();
+        let drawn = match self.format {
+            Format::Png => on_white(&BitMapBackend::new(path, size).into_drawing_area(), drawing),
+            Format::Svg => on_white(&SVGBackend::new(path, size).into_drawing_area(), drawing),
+        };
+        drawn.map_err(|error| Failure::new(format!("cannot draw the plot: {error}")))?;
+        self.file.finish()
+    }
+}
+
+fn on_white<DB: DrawingBackend>(root: &DrawingArea<DB, Shift>, drawing: &impl Drawing) -> Drawn
+where
+    DB::ErrorType: 'static,
+{
+    root.fill(&WHITE)?;
+    drawing.draw(root)?;
+    root.present()?;
+    Ok(())
+}
