@@ -2,62 +2,95 @@
 //!
 //! # How it works
 //!
-//! Rows are shared among the threads of the current rayon pool (the global one, unless the call is inside
-//! [`rayon::ThreadPool::install`]); where there are few rows for each thread, the tiles of a row are shared too, 4096 elements
-//! each. Threads wait for one another only there, between the passes of a row.
+//! A row as a textbook has it, of student logits `s` and teacher logits `t`:
 //!
-//! **One visit of each logit.** A tile is read from memory once, by one loop; what is read again comes from a cache. The
-//! exponentials are taken relative to the largest of the tile's first 512 logits and added up, and the tile's two distributions
-//! are compared as if the tile were the row. Tiles are joined by carrying their sums to one reference, and by the chain rule of
-//! the divergence: the row's is that between the tiles' masses, plus each tile's own, weighed by the teacher's mass. No term is
-//! negative, so nothing cancels, and the loss alone needs no second visit.
+//! ```text
+//! m_s = max(s)    m_t = max(t)
+//! for each element j:
+//!     h[j] = e^(s[j] - m_s)
+//!     r[j] = e^((s[j] - m_s) / T)
+//!     w[j] = e^((t[j] - m_t) / T)
+//! Z1 = Σ h    Za = Σ r    Zb = Σ w
 //!
-//! **The gradient from what was kept.** `e^((s - m_s) / T)` and `e^((t - m_t) / T)` of one row are kept, as `f32`, until the
-//! row's sums are known: the gradient is made of them by three multiplications, without reading a logit again. Where a
-//! tile's distributions nearly agree (`|log q - log p| < ½` throughout), their difference by the polynomial is kept in the
-//! second's place, so it keeps its digits. The gradient of a row is written while the next row is begun, a strip of 128 elements
-//! just before the exponentials that overwrite what it is made of: stores drain while arithmetic goes on.
+//! D = 0
+//! for each element j:
+//!     q = r[j] / Za
+//!     p = w[j] / Zb
+//!     y = ((s[j] - m_s) - (t[j] - m_t)) / T + log(Zb / Za)       which is log q - log p
+//!     if |y| < ½:                                                φ(y) = eʸ - 1 - y, by a polynomial
+//!         difference = p · (y + φ(y))
+//!         D += p · φ(y)
+//!     else:
+//!         difference = q - p
+//!         D += difference - p · y
+//!     gradient[j] = hard_weight · h[j] / Z1 + soft_weight · difference
+//! gradient[label] -= hard_weight
 //!
-//! **One loop for a tile.** It goes pair by pair: takes the exponentials, adds them up, compares the distributions, keeps what
-//! the gradient needs, writes the last row's (if it is `f32`; 16-bit ones by a loop of their own), and asks for logits some cache
-//! lines ahead: a processor's own prefetcher stops at the end of a page. No loop finds the largest logit first: it would mostly wait
-//! for memory. The largest is found on the way, and where it is so far above the sample that digits are missed, the tile is taken
-//! again relative to it (`near.rs`): seldom where logits are spread like a normal distribution, often where their tails are heavy.
-//! The two distributions are compared before their sums are known; where that would cost a digit, or where they nearly agree, a
-//! further loop compares them once more, normalised (`pairs.rs`).
+//! hard = log Z1 + m_s - s[label]
+//! soft = T² · D
+//! ```
 //!
-//! | | exponentials per element | kept numbers per element |
-//! |---|---|---|
-//! | both terms at T = 1, 2 or 4 (`e^(s - m_s)` is a power of the kept exponential) | 2 | 2 |
-//! | both terms at another T | 3 | 3 |
-//! | soft term alone | 2 | 2 |
-//! | hard term alone | 1 | 1 |
+//! The code departs from it in nine ways.
 //!
-//! The first pass takes them all, twice where a tile is taken again; the second, and the loss alone, take none more. Memory sees
-//! each logit read once and each gradient entry written once; what is kept (1.2 MB per thread for two numbers at a vocabulary of 151 936) stays in the
-//! processor's caches. Beyond the caller's buffers a call uses that, at most five tiles of 4096 per thread and some words per tile:
-//! nothing of the size of the batch. The loss alone keeps nothing.
+//! 1. **A row goes by tiles** of 4096 elements (`rows.rs`, `join.rs`). Each tile is summarised as if it were the row. Its sums are
+//!    then carried to the reference of the row; by the chain rule, the row's divergence is that between the masses of its tiles, plus
+//!    each tile's own, weighed by the teacher's mass. No term is negative, so nothing cancels. A tile is read from memory once, and what
+//!    is read again comes from a cache; the loss alone takes one loop; and threads can share a row. With tiles of 1024 and strips of
+//!    64, what a tile costs beside its elements was a quarter of the time.
+//! 2. **No loop finds the largest logit** (`tile/logits.rs`, `tile/trust.rs`): it would mostly wait for memory. The exponentials of a
+//!    tile are relative to the largest of its first 512 logits, and their loop finds the largest of all on its way. If that is so far
+//!    above the first that digits are lost, the tile is taken again, relative to it: seldom where logits are spread like a normal
+//!    distribution, often where their tails are heavy. In a prototype this took the loss alone from 2.0 to 1.2 times the floor, and the
+//!    loss with its gradient from 2.1 to 1.45 times.
+//! 3. **One loop takes the exponentials and compares them** (`tile/pairs.rs`), before their sums are known. So arithmetic fills the
+//!    time in which memory answers, and no number is stored only to be loaded again. Where this costs a digit, and where the
+//!    distributions nearly agree, a further loop compares them once more, normalised (`tile/compare.rs`).
+//! 4. **The exponentials are kept** as `f32` until the sums of the row are known (`gradient/kept.rs`). The gradient is made of them by
+//!    three multiplications; it reads no logit. Where the distributions of a tile nearly agree (`|y| < ½` throughout), `difference`
+//!    is kept in the place of `w`, so it has all its digits. A prototype in C that took the exponentials again was slower by 1.65 to
+//!    2.1 times.
+//! 5. **At T = 1, 2 and 4, `h` is a power of `r`** (`recipe.rs`, `gradient/source.rs`), so it is neither taken nor kept. T = 3 takes
+//!    1.2 times as long as T = 2.
 //!
-//! **Vectors.** The loops are written once, over a small trait of vectors; AVX-512, AVX2 (with FMA and F16C) and portable
-//! loops differ in the type of vector, and AVX-512 has instructions of its own for both ends of an exponential. [`instructions`]
-//! says which computes; the environment variable `KDLOSS_CPU` (`avx512`, `avx2`, `portable`) or [`Options`] change it, and what the
+//!    | | exponentials per element | kept numbers per element |
+//!    |---|---|---|
+//!    | both terms at T = 1, 2 or 4 | 2 | 2 |
+//!    | both terms at another T | 3 | 3 |
+//!    | soft term alone | 2 | 2 |
+//!    | hard term alone | 1 | 1 |
+//! 6. **The gradient of a row is written while the next row is taken** (`gradient/stream.rs`): each strip of 128 elements just before
+//!    the exponentials that overwrite what it is made of. Stores drain while arithmetic goes on. Only `f32` gains by this; 16-bit
+//!    gradients are written by a loop of their own, tile by tile.
+//! 7. **A gradient that no cache can hold is written past the caches** (`gradient/mod.rs`): one larger than 16 MiB, on x86-64. A
+//!    non-temporal store saves reading what it overwrites, if it writes whole cache lines. They begin where they begin in a tile's
+//!    gradient, whatever the alignment of the matrix: each is joined of two neighbouring vectors. [`GradientStores`] changes that, for
+//!    a trainer whose backward pass reads the gradient at once and in pieces that fit.
+//! 8. **Logits are asked for some cache lines ahead.** A processor's own prefetcher stops at the end of a page.
+//! 9. **Sums are pairwise** (`tile/sums.rs`), so that no small exponential is lost behind a large one.
+//!
+//! **Vectors** (`simd/`). The loops are written once, over a small trait of vectors. AVX-512, AVX2 (with FMA and F16C) and portable
+//! loops differ in the type of vector, and AVX-512 has instructions of its own for both ends of an exponential. [`instructions`] says
+//! which computes; the environment variable `KDLOSS_CPU` (`avx512`, `avx2`, `portable`) or [`Options`] change it, and what the
 //! processor lacks is an error. The specification runs on each set that the machine has, and on AVX-512 anywhere by way of an
 //! emulated processor (`cargo xtask avx512`).
-//! The loop over exponentials by crates of vectors takes 1.5 times as long with `fearless_simd` 1.2 on AVX-512, 2.3 times with `pulp`
-//! 0.22 (which has AVX2 there) and 4.8 times with `wide` 1.7 (decided when the program is compiled): `cargo run --release -p kdloss-peers
-//! -- vectors`, on two cores of a virtual Intel Xeon (Emerald Rapids). Ours are
-//! written by hand for what those lack: the instructions that take an exponential apart and put it together, stores past the
-//! caches, prefetching, and 16-bit logits.
 //!
-//! **Stores past the caches.** A gradient larger than 16 MiB (a last-level cache holds that beside what is read) is written by
-//! non-temporal stores on x86-64, which save reading what is overwritten: whole cache lines, from the first that begins in a tile's
-//! gradient, whatever the alignment of the matrix: each is joined of two neighbouring vectors. [`GradientStores`] changes that, for
-//! a trainer whose backward pass reads the gradient at once and in parts that fit.
+//! Crates of vectors lack the instructions that take an exponential apart and put it together, stores past the caches, prefetching
+//! and 16-bit logits. On AVX-512, the loop over exponentials takes 1.5 times as long with `fearless_simd` 1.2, 2.3 times with `pulp`
+//! 0.22 (which has AVX2 there) and 4.8 times with `wide` 1.7 (decided when the program is compiled): `cargo run --release -p
+//! kdloss-peers -- vectors`, on two cores of a virtual Intel Xeon (Emerald Rapids).
+//!
+//! **Threads.** The threads of the current rayon pool share the rows (the global pool, unless the call is inside
+//! [`rayon::ThreadPool::install`]). If there are few rows for each thread, threads share the tiles of a row too; they wait for one
+//! another only there, between the two passes over a row.
+//!
+//! **Memory** sees each logit read once and each entry of the gradient written once. What is kept stays in the processor's caches: 1.2
+//! MB for each thread, for two numbers at a vocabulary of 151 936. Beyond the caller's buffers a call uses that, at most five tiles of
+//! 4096 for each thread and some words for each tile: nothing of the size of the batch. The loss alone keeps nothing.
 //!
 //! # What to rely on
 //!
-//! * The same input gives the same bits, on any number of threads; a row's bits depend on that row, and its gradient on
-//!   the reduction's count. Processors with different vector instructions may differ in the last bits.
+//! * The same input gives the same bits, on any number of threads. A row's loss depends on that row alone, and its gradient on the
+//!   reduction's count too. Processors with different vector instructions may differ in the last bits.
 //! * For `f32` logits, `0.5 ≤ T ≤ 20` and vocabularies up to 262 144, with `x = max(m_s - s, m_t - t)`, results differ from
 //!   the [reference](crate::reference) by at most
 //!   * hard term: `1e-6 · hard + 2⁻²¹`;
@@ -68,59 +101,36 @@
 //! * 16-bit gradients are the nearest value to the `f32` result.
 //! * After an error nothing has been written.
 
-mod agreement;
-mod aligned;
-#[doc(hidden)]
-pub mod alone;
-#[doc(hidden)]
-pub mod bracket;
-mod element;
-mod exponentials;
-#[doc(hidden)]
-pub mod floor;
+mod bench;
 mod gradient;
-mod instructions;
 mod join;
-mod kept;
-mod near;
-mod options;
-mod pairs;
 mod recipe;
-mod relative;
-mod row;
-mod running;
+mod rows;
+mod settings;
 mod simd;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod tile;
-mod visit;
 
 use rayon::prelude::*;
 
-pub use instructions::{Instructions, instructions};
-pub use options::{GradientStores, Options};
+#[doc(hidden)]
+pub use bench::{alone, bracket, floor};
+pub use settings::{GradientStores, Options};
+pub use simd::instructions::{Instructions, instructions};
 
 use crate::batch::{Batch, Matrix, MatrixMut, StudentView};
-use crate::call::{Call, Counts, Target};
+use crate::call::{Counts, Target};
 use crate::elements::ElementsMut;
 use crate::error::Result;
 use crate::loss::DistillationLoss;
 use crate::value::LossValue;
-use instructions::{Detected, unavailable};
-use row::{Columns, Row, RowOutcome, Settings, Sweep};
-use simd::Store;
-use tile::TILE;
+use join::RowOutcome;
+use rows::{Columns, Row, Sweep};
+use settings::{ELEMENTS_PER_THREAD, Settings};
 
-/// Rows prepared at a time, so that what is prepared stays small where rows are many and short.
+/// Rows that are prepared at a time: what is prepared stays small even if rows are many and short.
 const ROWS_AT_A_TIME: usize = 4096;
-
-/// Elements that are worth handing to another thread: some ten microseconds of work.
-const ELEMENTS_PER_THREAD: usize = 8192;
-
-/// What a last-level cache holds beside two matrices that are read, in bytes: gradients beyond are not found there by who reads
-/// them next.
-const LAST_LEVEL_CACHE: usize = 16 << 20;
 
 /// The loss of a batch, without its gradient.
 ///
@@ -201,7 +211,7 @@ impl Options {
     /// As [`forward`].
     pub fn forward(&self, loss: &DistillationLoss, batch: &Batch<'_>) -> Result<LossValue> {
         let (call, counts) = batch.check(loss, Target::None)?;
-        let settings = self.settings(call, counts, None)?;
+        let settings = Settings::new(self, call, counts, None)?;
         let student = batch.student;
         let columns =
             (0..call.rows).map(|row| (Columns::Apart { student: student.row(row, call.vocab), gradient: None }, None));
@@ -220,7 +230,7 @@ impl Options {
         gradient: &mut MatrixMut<'_>,
     ) -> Result<LossValue> {
         let (call, counts) = batch.check(loss, Target::Separate(gradient.shape()))?;
-        let settings = self.settings(call, counts, Some(gradient))?;
+        let settings = Settings::new(self, call, counts, Some(gradient))?;
         let student: Matrix<'_> = batch.student;
         let columns = gradient.rows_mut().enumerate().map(|(row, gradient)| {
             let (gradient, padding) = gradient.split_at(call.vocab);
@@ -241,41 +251,16 @@ impl Options {
     ) -> Result<LossValue> {
         let (call, counts) = batch.check(loss, Target::InPlace)?;
         let (student, targets) = batch.split_student();
-        let settings = self.settings(call, counts, Some(student))?;
+        let settings = Settings::new(self, call, counts, Some(student))?;
         let columns = student.rows_mut().map(|row| {
             let (classes, padding) = row.split_at(call.vocab);
             (Columns::InPlace(classes), Some(padding))
         });
         Ok(evaluate(&settings, &targets, counts, columns))
     }
-
-    fn settings(&self, call: Call, counts: Counts, gradient: Option<&MatrixMut<'_>>) -> Result<Settings> {
-        let wanted = self.instructions.map_or_else(instructions, Ok)?;
-        let threads = rayon::current_num_threads();
-        // With several rows to each thread, sharing the tiles of a row as well would only cost locality.
-        let rows_suffice = call.rows >= 4 * threads;
-        // A few parts for each thread, so that none waits long for another.
-        let part = call.vocab.div_ceil(TILE).div_ceil(4 * threads).max(ELEMENTS_PER_THREAD / TILE);
-        Ok(Settings {
-            call,
-            denominators: call.denominators(counts),
-            instructions: Detected::new(wanted).ok_or_else(|| unavailable(wanted.name()))?,
-            store: self.store(&call, gradient),
-            tiles_of_a_thread: if rows_suffice { usize::MAX } else { part },
-        })
-    }
-
-    fn store(&self, call: &Call, gradient: Option<&MatrixMut<'_>>) -> Store {
-        let bytes = gradient.map_or(0, |gradient| call.rows * call.vocab * gradient.data.dtype().size());
-        match self.gradient_stores {
-            GradientStores::Auto if bytes > LAST_LEVEL_CACHE => Store::Streaming,
-            GradientStores::Streaming => Store::Streaming,
-            _ => Store::Cached,
-        }
-    }
 }
 
-/// Evaluates the rows of a checked batch, given the columns of each and its padding.
+/// Evaluates the rows of a checked batch. `columns` gives those of each row and its padding.
 fn evaluate<'a, Student: Sync>(
     settings: &Settings,
     batch: &Batch<'a, Student>,
@@ -305,17 +290,18 @@ fn evaluate<'a, Student: Sync>(
     LossValue::reduce(call, counts, outcomes.iter().map(|outcome| outcome.row).collect(), nonfinite_rows)
 }
 
-/// Consecutive rows: shared among threads where there are enough, else one after another, whose tiles threads share.
+/// Evaluates consecutive rows. Threads share them if there are enough rows; else they are taken one after another, and threads share
+/// the tiles of each.
 fn evaluate_block(settings: &Settings, rows: Vec<Row<'_>>) -> Vec<RowOutcome> {
     if settings.tiles_of_a_thread < usize::MAX {
         return rows.into_iter().fold(Sweep::new(settings), Sweep::row).finish();
     }
     let min_rows = (ELEMENTS_PER_THREAD / settings.call.vocab).max(1);
-    let parts: Vec<Vec<RowOutcome>> = rows
+    let outcomes: Vec<Vec<RowOutcome>> = rows
         .into_par_iter()
         .with_min_len(min_rows)
         .fold(|| Sweep::new(settings), Sweep::row)
         .map(Sweep::finish)
         .collect();
-    parts.concat()
+    outcomes.concat()
 }

@@ -1,4 +1,4 @@
-//! The terms of a row, and how its exponentials are had: what the loops differ in from row to row.
+//! What the loops differ in from row to row: the terms of a row, and which exponentials they take.
 
 use crate::call::Terms;
 
@@ -15,7 +15,7 @@ pub(super) enum Recipe {
     Square,
     /// Both, at T = 4: a square's square.
     FourthPower,
-    /// Both, at any temperature: an exponential of its own.
+    /// Both, at any other temperature: an exponential of its own.
     OwnExponential,
 }
 
@@ -42,13 +42,13 @@ impl Recipe {
         self != Self::Hard
     }
 
-    /// Whether `e^(s - m_s)` is taken by itself.
+    /// Whether the loops take `e^(s - m_s)` itself.
     #[inline(always)]
     pub(super) fn has_own_exponential(self) -> bool {
         matches!(self, Self::Hard | Self::OwnExponential)
     }
 
-    /// Numbers kept for each element: see [`Kept`](super::kept::Kept).
+    /// Numbers kept of each element: see [`Kept`](super::gradient::kept::Kept).
     pub(super) fn kept(self) -> usize {
         match self {
             Self::Hard => 1,
@@ -58,7 +58,7 @@ impl Recipe {
     }
 }
 
-/// Evaluates an expression with the recipe as a constant, so that its loops are compiled for each recipe by itself.
+/// Evaluates an expression with the recipe as a constant: its loops are compiled once for each recipe.
 macro_rules! by_recipe {
     ($recipe:expr, $constant:ident => $expression:expr) => {
         by_recipe!($recipe, $constant => $expression; Hard, Soft, SameExponential, Square, FourthPower, OwnExponential)

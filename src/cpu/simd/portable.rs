@@ -1,29 +1,30 @@
-//! Any processor: 8 lanes as an array, whose loops the compiler turns into what vector instructions the program is compiled
-//! for (SSE2 on x86-64, NEON on AArch64).
+//! Any processor: 8 lanes as an array. The compiler turns loops over its lanes into the vector instructions that the program is
+//! compiled for (SSE2 on x86-64, NEON on AArch64).
 
 use std::array::from_fn;
 use std::ops::{Add, Mul, Sub};
 
 use half::{bf16, f16};
 
-use super::{STRIP, Simd, Store, Task, Vector};
+use super::strips::{STRIP, Strip};
+use super::{Simd, Store, Task, Vector};
 
 const LANES: usize = 8;
 
-/// Whether code compiled for the baseline may use fused multiply-add. Where it may not, `f32::mul_add` is a call into the C
-/// library, many times slower than the product and the sum.
+/// Whether the program is compiled for processors with fused multiply-add. If not, `f32::mul_add` is a call into the C library, many
+/// times slower than a product and a sum.
 const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
 
 /// Needs nothing of the processor.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cpu) struct Portable;
+pub(crate) struct Portable;
 
 /// Eight lanes.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cpu) struct Lanes([f32; LANES]);
+pub(crate) struct Lanes([f32; LANES]);
 
-/// All bits of each lane set, or none.
-pub(in crate::cpu) type Mask = [u32; LANES];
+/// All bits of a lane set, or none.
+pub(crate) type Mask = [u32; LANES];
 
 impl Simd for Portable {
     type V = Lanes;
@@ -32,16 +33,6 @@ impl Simd for Portable {
     #[inline(never)]
     fn run<T: Task>(self, task: T) -> T::Output {
         task.run(self)
-    }
-
-    #[inline(always)]
-    fn vectors(strip: &[f32; STRIP]) -> &[[f32; LANES]] {
-        strip.as_chunks().0
-    }
-
-    #[inline(always)]
-    fn vectors_mut(strip: &mut [f32; STRIP]) -> &mut [[f32; LANES]] {
-        strip.as_chunks_mut().0
     }
 
     #[inline(always)]
@@ -68,18 +59,13 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn load(self, strip: &[f32; STRIP], index: usize) -> Lanes {
-        Lanes(strip.as_chunks().0[index])
-    }
-
-    #[inline(always)]
     fn load_f16(self, strip: &[f16; STRIP], index: usize) -> Lanes {
         Lanes(strip.as_chunks::<LANES>().0[index].map(f16::to_f32))
     }
 
     #[inline(always)]
     fn load_bf16(self, strip: &[bf16; STRIP], index: usize) -> Lanes {
-        // Bit operations, which vectorise, unlike the conversion of `bf16`.
+        // By its bits: the compiler makes vector instructions of these, and none of `bf16::to_f32`.
         Lanes(strip.as_chunks::<LANES>().0[index].map(|half| f32::from_bits(u32::from(half.to_bits()) << 16)))
     }
 
@@ -133,12 +119,17 @@ impl Vector for Lanes {
     type Lanes = [f32; LANES];
 
     #[inline(always)]
-    fn store_lanes(self, lanes: &mut [f32; LANES]) {
-        *lanes = self.0;
+    fn vectors(strip: &Strip) -> &[[f32; LANES]] {
+        strip.as_chunks().0
     }
 
     #[inline(always)]
-    fn stream_lanes(self, lanes: &mut [f32; LANES]) {
+    fn vectors_mut(strip: &mut Strip) -> &mut [[f32; LANES]] {
+        strip.as_chunks_mut().0
+    }
+
+    #[inline(always)]
+    fn store_lanes(self, lanes: &mut [f32; LANES]) {
         *lanes = self.0;
     }
 
@@ -204,11 +195,6 @@ impl Vector for Lanes {
     #[inline(always)]
     fn smallest(self) -> f32 {
         self.reduce(|a, b| if a < b { a } else { b })
-    }
-
-    #[inline(always)]
-    fn store(self, strip: &mut [f32; STRIP], index: usize, _how: Store) {
-        strip.as_chunks_mut().0[index] = self.0;
     }
 
     #[inline(always)]

@@ -3,16 +3,18 @@
 use half::{bf16, f16};
 
 use super::available;
-use crate::cpu::element::Element;
-use crate::cpu::gradient::{Factors, Gradient};
-use crate::cpu::kept::Kept;
+use crate::cpu::gradient::Gradient;
+use crate::cpu::gradient::kept::Kept;
+use crate::cpu::gradient::source::Factors;
+use crate::cpu::gradient::stream::LastRowWriter;
 use crate::cpu::recipe::Recipe;
-use crate::cpu::simd::{STRIP, Simd, Store, Task};
-use crate::cpu::tile::Strip;
+use crate::cpu::simd::element::Element;
+use crate::cpu::simd::strips::{STRIP, Strip};
+use crate::cpu::simd::{Simd, Store, Task};
 use crate::elements::ElementsMut;
 
 /// Writes a gradient of exponentials that were kept, to a place of any alignment.
-struct Written<'a, T> {
+struct GradientWriter<'a, T> {
     kept: &'a [Strip],
     to: &'a mut [T],
     wrap: fn(&mut [T]) -> ElementsMut<'_>,
@@ -20,16 +22,16 @@ struct Written<'a, T> {
     way: Way,
 }
 
-/// By which way a gradient is written.
+/// How a gradient is written.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Way {
     Cached,
     PastTheCaches,
-    /// Strip by strip, beside something else.
+    /// Strip by strip, beside a loop that overwrites what it is made of.
     Beside,
 }
 
-impl<T> Task for Written<'_, T> {
+impl<T> Task for GradientWriter<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -39,24 +41,26 @@ impl<T> Task for Written<'_, T> {
         let factors = Factors { student: 0.5, teacher: -0.75, hard: 0.25 };
         let store = if self.way == Way::Cached { Store::Cached } else { Store::Streaming };
         let gradient = Gradient { destination: (self.wrap)(self.to), factors, label: self.label, store };
-        let mut stream = gradient.begin(simd, Recipe::Square, &kept);
-        if self.way == Way::Beside
-            && let Some(mut lines) = stream.lines(simd)
-        {
-            for index in 0..kept.strips() {
-                lines.write_strip(simd, Recipe::Square, &kept, index);
+        if self.way == Way::Beside {
+            let mut stream = gradient.stream(simd, Recipe::Square, &kept);
+            let mut writer = LastRowWriter::take(simd, &mut stream);
+            for index in 0..kept.strip_count() {
+                writer.write_strip(simd, Recipe::Square, &kept, index);
                 kept.student[index].fill(f32::NAN);
             }
-            lines.finish(simd);
-            stream.write_label();
+            writer.finish(simd);
+            // A tile that is taken again finds nothing left to write.
+            let mut writer = LastRowWriter::take(simd, &mut stream);
+            writer.write_strip(simd, Recipe::Square, &kept, 0);
+            writer.finish(simd);
         } else {
-            stream.write(simd, Recipe::Square, &kept);
+            gradient.write(simd, Recipe::Square, &kept);
         }
         simd.fence();
     }
 }
 
-/// Holds what is written past the caches to what is written through them, and both to not writing beside.
+/// Holds what is written past the caches, and beside a loop, to what is written through the caches. None may write elsewhere.
 fn check_alignments<T: Element + PartialEq + std::fmt::Debug>(wrap: fn(&mut [T]) -> ElementsMut<'_>, beside: T) {
     const LONGEST: usize = 6 * STRIP;
     let number = |index: usize| ((index * 37) % 101) as f32 / 101.0;
@@ -65,18 +69,18 @@ fn check_alignments<T: Element + PartialEq + std::fmt::Debug>(wrap: fn(&mut [T])
     let mut memory = [beside; LONGEST + 3 * STRIP];
     let line = memory.as_ptr().align_offset(64);
     for set in available() {
-        // Shorter than what is kept, and as long: then its last line ends where that ends.
+        // Shorter than what is kept, and as long: then its last vector ends where that ends.
         for (len, offset) in [5 * STRIP + 7, LONGEST]
             .into_iter()
             .flat_map(|len| [0, 1, 3, 4, 8, 15, 16, 17, 31].map(|offset| (len, offset)))
         {
-            // Before the first cache line, in a strip of their own, at both ends of one, and in what is left.
+            // Before the first cache line, within a strip, at both ends of one, and behind the last.
             for label in [None, Some(0), Some(14), Some(70), Some(2 * STRIP), Some(3 * STRIP - 1), Some(len - 1)] {
                 let label = label.map(|place| (place, 0.375));
                 let [cached, past, beside_others] = [Way::Cached, Way::PastTheCaches, Way::Beside].map(|way| {
                     memory.fill(beside);
                     let to = &mut memory[line + offset..line + offset + len];
-                    set.run(Written { kept: &kept, to, wrap, label, way });
+                    set.run(GradientWriter { kept: &kept, to, wrap, label, way });
                     memory[line..].to_vec()
                 });
                 assert_eq!(cached, past, "{set:?}: offset {offset}, label {label:?}");

@@ -4,8 +4,8 @@ mod gradients;
 mod tiles;
 mod vectors;
 
-use super::instructions::{Detected, Instructions};
+use super::simd::instructions::{DetectedInstructions, Instructions};
 
-fn available() -> impl Iterator<Item = Detected> {
-    Instructions::ALL.into_iter().filter_map(Detected::new)
+fn available() -> impl Iterator<Item = DetectedInstructions> {
+    Instructions::ALL.into_iter().filter_map(|set| DetectedInstructions::new(set).ok())
 }

@@ -1,87 +1,94 @@
-//! Tiles: how their logits are read, what needs care, and what they come to.
+//! Tiles: how their logits are read, which of them are odd, and what they come to.
 
 use half::bf16;
 
 use super::available;
-use crate::cpu::gradient::{Factors, Gradient};
-use crate::cpu::kept::Kept;
+use crate::cpu::gradient::Gradient;
+use crate::cpu::gradient::kept::{Kept, TeacherForm};
+use crate::cpu::gradient::source::Factors;
 use crate::cpu::recipe::Recipe;
-use crate::cpu::relative::{Clean, Relative, SAMPLED, TileBuffer};
-use crate::cpu::simd::{STRIP, Simd, Store, Task};
-use crate::cpu::tile::{Carefully, Form, Pair, Summary, TILE, Work, summarise};
+use crate::cpu::simd::strips::{STRIP, StripBuffer};
+use crate::cpu::simd::{Simd, Store, Task};
+use crate::cpu::tile::logits::{Pair, SAMPLE, Sanitiser, TileLogits};
+use crate::cpu::tile::summarise::{OddTile, Summary, summarise};
+use crate::cpu::tile::{TILE, Work};
 use crate::divergence::Divergence;
 use crate::elements::{Elements, ElementsMut};
 use crate::row_part::{MASKED, RowFlags, RowPart, Soft};
 
-/// Reads a tile strip by strip, or cleans it first.
-struct Reading<'a> {
+/// Reads a tile strip by strip; sanitises it first, if asked to.
+struct Reader<'a> {
     logits: Elements<'a>,
-    cleans: bool,
+    sanitises: bool,
 }
 
-struct Told {
+/// What a tile held.
+struct Reading {
     strips: Vec<f32>,
     reference: f32,
     nonfinite: bool,
 }
 
-impl Task for Reading<'_> {
-    type Output = Told;
+impl Task for Reader<'_> {
+    type Output = Reading;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Told {
-        let mut buffer = TileBuffer::default();
-        let mut tile = Relative::sampled(simd, self.logits);
+    fn run<S: Simd>(self, simd: S) -> Reading {
+        let mut buffer = StripBuffer::default();
+        let mut tile = TileLogits::sampled(simd, self.logits);
         let mut nonfinite = false;
-        if self.cleans {
-            let cleaned = simd.run(Clean { tile, buffer: &mut buffer });
-            (tile, nonfinite) = (cleaned.tile, cleaned.nonfinite);
+        if self.sanitises {
+            let sanitised = simd.run(Sanitiser { tile, buffer: &mut buffer });
+            (tile, nonfinite) = (sanitised.tile, sanitised.nonfinite);
         }
         let mut room = [0.0; STRIP];
         let mut strips = Vec::new();
-        for index in 0..tile.strips() {
+        for index in 0..tile.strip_count() {
             strips.extend(*tile.strip(simd, index, &mut room));
         }
-        Told { strips, reference: tile.reference, nonfinite }
+        Reading { strips, reference: tile.reference, nonfinite }
     }
 }
 
 #[test]
-fn a_ragged_tile_is_padded_to_whole_strips_of_f32() {
+fn a_tile_is_padded_to_whole_strips_of_f32() {
     for set in available() {
         for len in [1, 17, STRIP - 1, STRIP, STRIP + 1, TILE - 1, TILE] {
             let logits: Vec<f32> = (0..len).map(|index| -1.0 - index as f32 / 64.0).collect();
             let narrow: Vec<bf16> = logits.iter().map(|&logit| bf16::from_f32(logit)).collect();
-            for cleans in [false, true] {
-                let told = set.run(Reading { logits: Elements::F32(&logits), cleans });
-                assert_eq!((told.reference, told.nonfinite), (-1.0, false), "{set:?} {len}");
-                assert_eq!(told.strips[..len], logits, "{set:?} {len}");
-                assert!(told.strips[len..].iter().all(|&padding| padding == MASKED) && told.strips.len() < len + STRIP);
-                let told = set.run(Reading { logits: Elements::Bf16(&narrow), cleans });
-                assert_eq!(told.reference, -1.0, "{set:?} {len}");
-                assert!(told.strips.iter().zip(&narrow).all(|(&wide, narrow)| wide == narrow.to_f32()));
+            for sanitises in [false, true] {
+                let reading = set.run(Reader { logits: Elements::F32(&logits), sanitises });
+                assert_eq!((reading.reference, reading.nonfinite), (-1.0, false), "{set:?} {len}");
+                assert_eq!(reading.strips[..len], logits, "{set:?} {len}");
+                assert!(
+                    reading.strips[len..].iter().all(|&padding| padding == MASKED)
+                        && reading.strips.len() < len + STRIP
+                );
+                let reading = set.run(Reader { logits: Elements::Bf16(&narrow), sanitises });
+                assert_eq!(reading.reference, -1.0, "{set:?} {len}");
+                assert!(reading.strips.iter().zip(&narrow).all(|(&wide, narrow)| wide == narrow.to_f32()));
             }
         }
     }
 }
 
 #[test]
-fn a_tile_is_cleaned_number_by_number() {
+fn a_tile_is_sanitised_number_by_number() {
     for set in available() {
         for place in [0, 7, 31, 63, 64, STRIP - 1, STRIP] {
-            let clean = |odd: f32| {
+            let sanitised = |odd: f32| {
                 let mut logits = [0.5f32; STRIP + 1];
                 logits[place] = odd;
-                let told = set.run(Reading { logits: Elements::F32(&logits), cleans: true });
-                (told.strips[place], told.reference, told.nonfinite)
+                let reading = set.run(Reader { logits: Elements::F32(&logits), sanitises: true });
+                (reading.strips[place], reading.reference, reading.nonfinite)
             };
             for poison in [f32::NAN, -f32::NAN, f32::from_bits(0x7fff_ffff), f32::INFINITY] {
-                assert_eq!(clean(poison), (0.0, 0.5, true), "{set:?}: {poison} at {place}");
+                assert_eq!(sanitised(poison), (0.0, 0.5, true), "{set:?}: {poison} at {place}");
             }
             for mask in [f32::NEG_INFINITY, f32::MIN, MASKED] {
-                assert_eq!(clean(mask), (MASKED, 0.5, false), "{set:?}: {mask} at {place}");
+                assert_eq!(sanitised(mask), (MASKED, 0.5, false), "{set:?}: {mask} at {place}");
             }
-            assert_eq!(clean(2e30), (2e30, 2e30, false), "{set:?}: at {place}");
+            assert_eq!(sanitised(2e30), (2e30, 2e30, false), "{set:?}: at {place}");
         }
     }
 }
@@ -95,8 +102,8 @@ enum Of {
 }
 
 #[test]
-fn what_needs_care_is_found_wherever_it_is() {
-    // A logit, whose it is, and whether it needs care: each alone among others of 0.25.
+fn an_odd_logit_is_found_wherever_it_is() {
+    // A logit, whose it is, and whether it is odd: each alone among others of 0.25.
     let cases = [
         (f32::NAN, Of::Student, true),
         (f32::NAN, Of::Teacher, true),
@@ -108,7 +115,7 @@ fn what_needs_care_is_found_wherever_it_is() {
         (f32::MIN, Of::Student, true),
         (f32::MIN, Of::Teacher, true),
         (f32::MIN, Of::Both, true),
-        // As far below as a normal power of two allows, and a little further; of one alone half as far.
+        // As far below as a normal power of two allows, and a little further; half as far if it is in one matrix alone.
         (-86.0, Of::Both, false),
         (-88.0, Of::Both, true),
         (-42.0, Of::Student, false),
@@ -119,19 +126,19 @@ fn what_needs_care_is_found_wherever_it_is() {
         (7.5, Of::Teacher, false),
     ];
     for set in available() {
-        for place in [SAMPLE, SAMPLE + 7, SAMPLE + STRIP + 33, 2 * SAMPLE - 1] {
-            for (odd, of, needs_care) in cases {
-                let mut logits = [[0.25f32; 2 * SAMPLE]; 2];
+        for place in [SAMPLED, SAMPLED + 7, SAMPLED + STRIP + 33, 2 * SAMPLED - 1] {
+            for (logit, of, is_odd) in cases {
+                let mut logits = [[0.25f32; 2 * SAMPLED]; 2];
                 if matches!(of, Of::Student | Of::Both) {
-                    logits[0][place] = odd;
+                    logits[0][place] = logit;
                 }
                 if matches!(of, Of::Teacher | Of::Both) {
-                    logits[1][place] = odd;
+                    logits[1][place] = logit;
                 }
                 let [student, teacher] = &logits;
                 let soft = Soft::new(Divergence::ForwardKl, 1.0);
-                let task = Whole { student, teacher, recipe: Recipe::SameExponential, soft, factors };
-                assert_eq!(set.run(task).careful, needs_care, "{set:?}: {odd} of {of:?} at {place}");
+                let task = WholeRow { student, teacher, recipe: Recipe::SameExponential, soft, factors };
+                assert_eq!(set.run(task).is_odd, is_odd, "{set:?}: {logit} of {of:?} at {place}");
             }
         }
     }
@@ -139,30 +146,30 @@ fn what_needs_care_is_found_wherever_it_is() {
 
 #[test]
 fn a_tile_is_taken_relative_to_its_largest_where_that_is_far_above_the_sample() {
-    // Above, but little of all, and a part that counts.
+    // How far one logit is above the others: a little, so that it holds little of the sum, and so far that it holds much.
     let cases =
         [(2.0, Of::Both), (3.5, Of::Student), (3.5, Of::Teacher), (4.5, Of::Student), (4.5, Of::Both), (7.5, Of::Both)];
     for set in available() {
-        for (odd, of) in cases {
-            let mut logits = [[0.25f32; 2 * SAMPLE]; 2];
-            for (logits, is_odd) in logits.iter_mut().zip([!matches!(of, Of::Teacher), !matches!(of, Of::Student)]) {
-                logits[SAMPLE + 33] = if is_odd { odd } else { 0.25 };
+        for (logit, of) in cases {
+            let mut logits = [[0.25f32; 2 * SAMPLED]; 2];
+            for (logits, is_above) in logits.iter_mut().zip([!matches!(of, Of::Teacher), !matches!(of, Of::Student)]) {
+                logits[SAMPLED + 33] = if is_above { logit } else { 0.25 };
             }
             let [student, teacher] = &logits;
             let soft = Soft::new(Divergence::ForwardKl, 1.0);
-            let task = Whole { student, teacher, recipe: Recipe::SameExponential, soft, factors };
+            let task = WholeRow { student, teacher, recipe: Recipe::SameExponential, soft, factors };
             let RowPart { student_max, teacher_max, .. } = set.run(task).summary.part;
-            let want = if odd < 4.0 { [0.25; 2] } else { [student[SAMPLE + 33], teacher[SAMPLE + 33]] };
-            assert_eq!([student_max, teacher_max], want, "{set:?}: {odd} of {of:?}");
+            let want = if logit < 4.0 { [0.25; 2] } else { [student[SAMPLED + 33], teacher[SAMPLED + 33]] };
+            assert_eq!([student_max, teacher_max], want, "{set:?}: {logit} of {of:?}");
         }
     }
 }
 
 /// Elements of a sample.
-const SAMPLE: usize = SAMPLED * STRIP;
+const SAMPLED: usize = SAMPLE * STRIP;
 
-/// Begins a tile as if it were a row, and writes its gradient with the factors that `factors` makes of it.
-struct Whole<'a> {
+/// Summarises a tile as if it were a row, and writes its gradient with the factors that `factors` makes of its summary.
+struct WholeRow<'a> {
     student: &'a [f32],
     teacher: &'a [f32],
     recipe: Recipe,
@@ -171,36 +178,36 @@ struct Whole<'a> {
 }
 
 /// What a tile came to.
-struct Done {
+struct RowResult {
     summary: Summary,
     gradient: Vec<f32>,
-    /// Whether it was taken with care.
-    careful: bool,
+    /// Whether it was taken as an [`OddTile`].
+    is_odd: bool,
 }
 
-impl Task for Whole<'_> {
-    type Output = Done;
+impl Task for WholeRow<'_> {
+    type Output = RowResult;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Done {
+    fn run<S: Simd>(self, simd: S) -> RowResult {
         let Self { recipe, soft, .. } = self;
         let [student, teacher] = [self.student, self.teacher].map(Elements::F32);
         let pair = &Pair::sampled(simd, recipe, [student, teacher]);
-        let mut memory = vec![[f32::NAN; STRIP]; pair.student.strips() * recipe.kept()];
+        let mut memory = vec![[f32::NAN; STRIP]; pair.student.strip_count() * recipe.kept()];
         let mut work = Work { kept: Kept::new(recipe, &mut memory), stream: None };
         let summary = summarise(simd, recipe, soft, pair, &mut work);
-        let careful = summary.is_none();
+        let is_odd = summary.is_none();
         let summary = summary.unwrap_or_else(|| {
-            let mut buffers = [(); 2].map(|()| TileBuffer::default());
-            simd.run(Carefully { recipe, soft, pair, buffers: &mut buffers, work: &mut work })
+            let mut buffers = [(); 2].map(|()| StripBuffer::default());
+            simd.run(OddTile { recipe, soft, pair, buffers: &mut buffers, work: &mut work })
         });
         let mut gradient = vec![f32::NAN; self.student.len()];
         let factors = (self.factors)(&summary);
         let destination = ElementsMut::F32(&mut gradient);
         let gradient_of_tile = Gradient { destination, factors, label: None, store: Store::Streaming };
-        gradient_of_tile.begin(simd, recipe, &work.kept).write(simd, recipe, &work.kept);
+        gradient_of_tile.write(simd, recipe, &work.kept);
         simd.fence();
-        Done { summary, gradient, careful }
+        RowResult { summary, gradient, is_odd }
     }
 }
 
@@ -210,8 +217,8 @@ const SOFT: f32 = 1.5;
 fn factors(summary: &Summary) -> Factors {
     let RowPart { student_sum, student_tempered_sum, teacher_tempered_sum, .. } = summary.part;
     let (student, teacher) = match summary.form {
-        Form::Exponential => (student_tempered_sum.recip(), -teacher_tempered_sum.recip()),
-        Form::Difference => (0.0, 1.0),
+        TeacherForm::Exponential => (student_tempered_sum.recip(), -teacher_tempered_sum.recip()),
+        TeacherForm::Difference => (0.0, 1.0),
     };
     Factors {
         student: SOFT * student as f32,
@@ -231,12 +238,12 @@ fn near(got: f64, want: f64) -> bool {
 }
 
 /// Holds a tile to its elements, taken one by one.
-fn check_tile(recipe: Recipe, student: &[f32], teacher: &[f32], temperature: f64, form: Form) {
+fn check_tile(recipe: Recipe, student: &[f32], teacher: &[f32], temperature: f64, form: TeacherForm) {
     let soft = Soft::new(Divergence::ForwardKl, temperature);
     let want = merged(student, teacher, &soft);
     for set in available() {
-        let task = Whole { student, teacher, recipe, soft, factors };
-        let Done { summary, gradient, .. } = set.run(task);
+        let task = WholeRow { student, teacher, recipe, soft, factors };
+        let RowResult { summary, gradient, .. } = set.run(task);
         let got = summary.part;
         assert_eq!(got.flags, if recipe.has_soft() { want.flags } else { RowFlags::default() }, "{set:?}");
         for (j, &got) in gradient.iter().enumerate() {
@@ -276,7 +283,7 @@ fn a_tile_is_its_elements_taken_one_by_one() {
             let student: Vec<f32> = row(37, f32::NEG_INFINITY).collect();
             let teacher: Vec<f32> = row(530, f32::MIN).collect();
             let close: Vec<f32> = student.iter().enumerate().map(|(j, s)| s + logit(j, 71) / 100.0).collect();
-            for (teacher, form) in [(&teacher, Form::Exponential), (&close, Form::Difference)] {
+            for (teacher, form) in [(&teacher, TeacherForm::Exponential), (&close, TeacherForm::Difference)] {
                 check_tile(Recipe::Hard, &student, teacher, 3.0, form);
                 check_tile(Recipe::Soft, &student, teacher, 3.0, form);
                 check_tile(Recipe::SameExponential, &student, teacher, 1.0, form);

@@ -3,9 +3,9 @@
 use half::{bf16, f16};
 
 use super::available;
-use crate::cpu::element::Element;
-use crate::cpu::simd::{STRIP, Simd, Store, Task, Vector, phi_over_square};
-use crate::cpu::tile::Strip;
+use crate::cpu::simd::element::Element;
+use crate::cpu::simd::strips::{STRIP, Strip};
+use crate::cpu::simd::{Simd, Store, Task, Vector, phi_over_square};
 use crate::row_part::MASKED;
 
 /// Applies a function of vectors to each number of a strip.
@@ -21,22 +21,22 @@ impl<F: OfVectors> Task for Map<F> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Strip {
         let mut results = [0.0; STRIP];
-        for part in 0..STRIP / S::V::LANES {
-            self.1.of(simd, simd.load(&self.0, part)).store(&mut results, part, Store::Cached);
+        for index in 0..S::V::IN_STRIP {
+            self.1.of(simd, simd.load(&self.0, index)).store(&mut results, index, Store::Cached);
         }
         results
     }
 }
 
-/// With any exponents, or only those of normal numbers.
+/// With exponents of any numbers, or of normal ones only.
 struct Exp2 {
-    low: bool,
+    subnormals: bool,
 }
 
 impl OfVectors for Exp2 {
     #[inline(always)]
     fn of<S: Simd>(&self, simd: S, x: S::V) -> S::V {
-        let [power] = simd.exp2([x], self.low);
+        let [power] = simd.exp2([x], self.subnormals);
         power
     }
 }
@@ -56,7 +56,7 @@ fn exp2_is_accurate_and_0_where_it_would_be_subnormal() {
     for set in available() {
         for start in 0..4096 {
             let x: Strip = std::array::from_fn(|index| 0.5 - ((start * STRIP + index) as f32) / 1024.0);
-            for (x, got) in x.into_iter().zip(set.run(Map(x, Exp2 { low: true }))) {
+            for (x, got) in x.into_iter().zip(set.run(Map(x, Exp2 { subnormals: true }))) {
                 let exact = f64::from(x).exp2();
                 if x >= -126.0 {
                     assert!((f64::from(got) / exact - 1.0).abs() < 2e-7, "{set:?}: {x} {got:e}");
@@ -65,13 +65,17 @@ fn exp2_is_accurate_and_0_where_it_would_be_subnormal() {
                 }
             }
             if x[STRIP - 1] >= -126.0 {
-                assert_eq!(set.run(Map(x, Exp2 { low: false })), set.run(Map(x, Exp2 { low: true })), "{set:?}: {x:?}");
+                assert_eq!(
+                    set.run(Map(x, Exp2 { subnormals: false })),
+                    set.run(Map(x, Exp2 { subnormals: true })),
+                    "{set:?}: {x:?}"
+                );
             }
         }
         for (x, want) in [(0.0, 1.0), (-0.0, 1.0), (-127.0, 0.0), (MASKED, 0.0), (f32::MIN, 0.0)] {
-            assert_eq!(set.run(Map([x; STRIP], Exp2 { low: true })), [want; STRIP], "{set:?}: {x}");
+            assert_eq!(set.run(Map([x; STRIP], Exp2 { subnormals: true })), [want; STRIP], "{set:?}: {x}");
         }
-        assert!(set.run(Map([f32::NAN; STRIP], Exp2 { low: false }))[0].is_nan(), "{set:?}");
+        assert!(set.run(Map([f32::NAN; STRIP], Exp2 { subnormals: false }))[0].is_nan(), "{set:?}");
     }
 }
 
@@ -99,10 +103,10 @@ impl<T: Element> Task for ThereAndBack<T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Self::Output {
         let (mut wide, mut narrow) = (Aligned([0.0; STRIP]), Aligned([T::ZERO; STRIP]));
-        for part in 0..STRIP / S::V::LANES {
-            let vector = T::load(simd, &self.0, part);
-            vector.store(&mut wide.0, part, self.1);
-            T::store(vector, &mut narrow.0, part, self.1);
+        for index in 0..S::V::IN_STRIP {
+            let vector = T::load(simd, &self.0, index);
+            vector.store(&mut wide.0, index, self.1);
+            T::store(vector, &mut narrow.0, index, self.1);
         }
         simd.fence();
         (wide.0, narrow.0)
@@ -118,8 +122,8 @@ impl<T: Element> Task for Narrow<T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> [T; STRIP] {
         let mut narrow = [T::ZERO; STRIP];
-        for part in 0..STRIP / S::V::LANES {
-            T::store(simd.load(&self.0, part), &mut narrow, part, Store::Cached);
+        for index in 0..S::V::IN_STRIP {
+            T::store(simd.load(&self.0, index), &mut narrow, index, Store::Cached);
         }
         narrow
     }

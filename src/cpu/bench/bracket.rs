@@ -1,16 +1,16 @@
 //! Times that mean something on a machine that others use too: each run stands between two runs of the floor.
 //!
-//! A machine's speed drifts by a factor of two within minutes. What holds still is the ratio of a run to the mean of the floor
-//! just before and just after it. For benchmarks; not part of the crate's interface.
+//! Such a machine's speed changes by a factor of two within minutes. The ratio of a run to the mean of the two floors beside it does
+//! not.
 
 use std::time::{Duration, Instant};
 
 /// The runs of one candidate.
 #[derive(Debug, Clone, Default)]
-pub struct Bracketed {
+pub struct Runs {
     /// How long each run took.
     pub times: Vec<Duration>,
-    /// Each of them over the mean of the two runs of the floor beside it.
+    /// Each time over the mean of the two floors beside it.
     pub ratios: Vec<f64>,
 }
 
@@ -25,15 +25,15 @@ pub struct Spread {
     pub high: f64,
 }
 
-/// Runs every candidate in turn, `rounds` times, the floor before the first and behind each. A first round is not counted.
-/// Returns the times of the floor, and the candidates'.
+/// Runs every candidate in turn, `rounds` times, and the floor before the first and behind each. One more round goes ahead and is not
+/// counted. Returns the times of the floor, and the runs of each candidate.
 pub fn bracketed(
     rounds: usize,
     floor: &mut dyn FnMut(),
     candidates: &mut [&mut dyn FnMut()],
-) -> (Vec<Duration>, Vec<Bracketed>) {
+) -> (Vec<Duration>, Vec<Runs>) {
     let mut floors = Vec::new();
-    let mut results = vec![Bracketed::default(); candidates.len()];
+    let mut results = vec![Runs::default(); candidates.len()];
     let mut before = time(floor);
     for round in 0..=rounds {
         for (candidate, result) in candidates.iter_mut().zip(&mut results) {
@@ -50,7 +50,7 @@ pub fn bracketed(
     (floors, results)
 }
 
-/// The spread of any numbers; NaN of none.
+/// The spread of some numbers; NaN if there are none.
 #[must_use]
 pub fn spread(values: impl IntoIterator<Item = f64>) -> Spread {
     let mut values: Vec<f64> = values.into_iter().collect();

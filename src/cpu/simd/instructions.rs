@@ -1,9 +1,9 @@
-//! Which vector instructions compute, chosen once per call: the seam between the loops and the processor.
+//! Which vector instructions compute. A call chooses once; from there on, the loops know only [`Simd`].
 
-use super::simd::portable::Portable;
-use super::simd::{Simd, Task};
+use super::portable::Portable;
+use super::{Simd, Task};
 #[cfg(target_arch = "x86_64")]
-use super::simd::{avx2::Avx2, avx512::Avx512};
+use super::{avx2::Avx2, avx512::Avx512};
 use crate::error::{Error, Result};
 
 /// The environment variable that chooses the instructions: `avx512`, `avx2` or `portable`.
@@ -19,7 +19,7 @@ pub enum Instructions {
     Avx512,
     /// AVX2, fused multiply-add and F16C: 8 lanes.
     Avx2,
-    /// What the program is compiled for, by way of loops that the compiler vectorises.
+    /// What the program is compiled for: the compiler makes vector instructions of plain loops.
     Portable,
 }
 
@@ -30,15 +30,7 @@ impl Instructions {
     /// Whether this processor has the set.
     #[must_use]
     pub fn is_available(self) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => Avx512::detect().is_some(),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => Avx2::detect().is_some(),
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx512 | Self::Avx2 => false,
-            Self::Portable => true,
-        }
+        DetectedInstructions::detect(self).is_some()
     }
 
     /// As `KDLOSS_CPU` spells it.
@@ -58,9 +50,9 @@ impl std::fmt::Display for Instructions {
     }
 }
 
-/// A set that this processor was found to have.
+/// A set that this processor has.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Detected {
+pub(crate) enum DetectedInstructions {
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
@@ -68,8 +60,17 @@ pub(super) enum Detected {
     Portable(Portable),
 }
 
-impl Detected {
-    pub(super) fn new(instructions: Instructions) -> Option<Self> {
+impl DetectedInstructions {
+    /// The set, if this processor has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Instructions`] if it has not.
+    pub(crate) fn new(instructions: Instructions) -> Result<Self> {
+        Self::detect(instructions).ok_or_else(|| unavailable(instructions.name()))
+    }
+
+    fn detect(instructions: Instructions) -> Option<Self> {
         match instructions {
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx512 => Avx512::detect().map(Self::Avx512),
@@ -81,7 +82,8 @@ impl Detected {
         }
     }
 
-    pub(super) fn run<T: Task>(self, task: T) -> T::Output {
+    /// Does a task by this set.
+    pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(simd) => simd.run(task),
@@ -92,11 +94,11 @@ impl Detected {
     }
 }
 
-/// What `KDLOSS_CPU` asks for, else the best set of this processor.
+/// The set that `KDLOSS_CPU` names; the fastest of this processor if the variable is not set.
 ///
 /// # Errors
 ///
-/// [`Error::Instructions`] where the variable names no set, or one that this processor lacks.
+/// [`Error::Instructions`] if the variable names no set, or one that this processor lacks.
 pub fn instructions() -> Result<Instructions> {
     let best = || Instructions::ALL.into_iter().find(|set| set.is_available()).unwrap_or(Instructions::Portable);
     match std::env::var_os(VARIABLE) {
@@ -108,7 +110,7 @@ pub fn instructions() -> Result<Instructions> {
     }
 }
 
-pub(super) fn unavailable(wanted: &str) -> Error {
+fn unavailable(wanted: &str) -> Error {
     let available = Instructions::ALL.into_iter().filter(|set| set.is_available()).map(Instructions::name);
     Error::Instructions { wanted: wanted.to_owned(), available: available.collect::<Vec<_>>().join(", ") }
 }

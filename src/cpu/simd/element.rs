@@ -1,16 +1,17 @@
-//! Storage types, a vector at a time.
+//! The storage types of an element. A loop reads and writes each type a vector at a time; arithmetic is `f32`.
 
 use half::{bf16, f16};
 
-use super::simd::{STRIP, Simd, Store, Vector};
+use super::strips::STRIP;
+use super::{Simd, Store, Vector};
 
 /// A storage type of logits or of a gradient.
-pub(super) trait Element: Copy {
+pub(crate) trait Element: Copy {
     const ZERO: Self;
 
-    /// Its value.
+    /// The value as `f32`, which every storage type fits.
     fn to_f32(self) -> f32;
-    /// Vector number `index` of a strip, widened.
+    /// Loads vector number `index` of a strip, widened to `f32`.
     fn load<S: Simd>(simd: S, strip: &[Self; STRIP], index: usize) -> S::V;
     /// Stores vector number `index` of a strip, rounded to nearest, ties to even.
     fn store<V: Vector>(vector: V, strip: &mut [Self; STRIP], index: usize, how: Store);

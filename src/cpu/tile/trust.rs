@@ -1,42 +1,43 @@
-//! Whether the numbers that a tile was taken relative to suit it, as its sums tell.
+//! Whether the sums of a tile can be trusted: whether its logits were numbers, and its references near enough to the largest.
 //!
-//! A logit above its reference loses digits: its exponential, and its part in comparing the distributions, are off by as much as
-//! `s - m` is rounded. Below, that is what the contract allows; above, where the contract counts from the largest, it is not.
-//! * The hard term suffers where one logit is most of its tile: then the term is nearly 0, and its error is not.
-//! * The soft term, where few logits are most of their tile and student and teacher nearly agree on them. With `y` off by up to `ε`
-//!   the divergence `D` is off by `Σ (q - p)·ε`, at most `ε·√(2D)` (Pinsker's inequality): less than `1e-6·D` where
-//!   `D > 2·(ε / 1e-6)²`.
+//! A logit `s` above its reference `m` costs digits: the rounding of `s - m` enters its exponential, and the comparison of the
+//! distributions. Below the reference the contract allows for that. Above it does not, because it counts from the largest logit.
+//!
+//! * The hard term suffers where one logit holds most of its tile's sum: then the term is nearly 0, and its error is not.
+//! * The soft term suffers where few logits hold most of it and student and teacher nearly agree on them. If `y` is off by at most
+//!   `ε`, the divergence `D` is off by `Σ (q - p)·ε`, which is at most `ε·√(2D)` (Pinsker's inequality). That is less than `1e-6·D`
+//!   if `D > 2·(ε / 1e-6)²`.
 
-use super::pairs::Sums;
-use super::recipe::Recipe;
-use super::tile::Pair;
+use super::logits::Pair;
+use super::sums::Sums;
+use crate::cpu::recipe::Recipe;
 use crate::divergence::Temperature;
 use crate::math::{LOG2_E, exp2};
 use crate::row_part::is_masked;
 
-/// A difference of student and teacher over `T`, squared, at which one of them may be masked.
+/// From this `y²` on, one of the two logits may be masked.
 const WIDE: f32 = 1e6;
 
-/// The lowest exponent of two, but for rounding, whose power is a normal number.
+/// The lowest exponent of two whose power is surely normal, whatever was rounded.
 const LOWEST: f32 = -125.0;
 
-/// How far above its reference a logit may be, as an exponent of two, whatever part of the hard term it is.
+/// How far above its reference a logit may be, as an exponent of two, whatever it holds of the sum.
 const SLIGHTLY_ABOVE: f32 = 3.0;
 
-/// How far it may be at most.
+/// How far above its reference a logit may be at most, as an exponent of two.
 const FAR_ABOVE: f32 = 7.0;
 
-/// Parts of a tile's sum that no exponential is larger than, where mass is spread.
+/// A sum is spread if no exponential is more than one part in so many of it.
 const SPREAD: f32 = 32.0;
 
 impl Sums {
-    /// Whether no logit was NaN, infinite, or masked in one matrix alone, and, but for a ragged tile, no exponential below normal
-    /// numbers.
+    /// Whether every logit was a plain number: not NaN, not infinite, not masked in one matrix alone. And whether every exponential
+    /// was normal, unless the tile is padded.
     #[inline(always)]
     pub(super) fn are_of_plain_logits(&self, recipe: Recipe, temperature: Temperature, pair: &Pair<'_>) -> bool {
         let Pair { student, teacher } = pair;
-        // In a ragged tile, what is low was expected.
-        let is_normal = |exponent: f32| exponent >= LOWEST || student.is_ragged();
+        // A padded tile was taken with subnormal numbers in mind.
+        let is_normal = |exponent: f32| exponent >= LOWEST || student.is_padded();
         let below = self.smallest - student.reference;
         // No exponent of the teacher is further below the student's than this.
         let apart = self.widest.sqrt() * LOG2_E;
@@ -49,7 +50,7 @@ impl Sums {
             && (!recipe.has_soft() || is_normal(below * temperature.exponent_scale - apart))
     }
 
-    /// Whether no logit is so far above its reference that digits are missed, given the tile's divergence over `T²`.
+    /// Whether no logit is so far above its reference that digits are lost. `divergence` is the tile's, over `T²`.
     #[inline(always)]
     pub(super) fn are_near(&self, recipe: Recipe, temperature: Temperature, pair: &Pair<'_>, divergence: f64) -> bool {
         let above = [self.largest[0] - pair.student.reference, self.largest[1] - pair.teacher.reference];
