@@ -33,6 +33,7 @@ mod modules;
 pub mod nvrtc;
 #[doc(hidden)]
 pub mod params;
+mod placed;
 pub mod plan;
 pub mod raw;
 mod results;

@@ -1,7 +1,7 @@
 //! Reading what a launch leaves behind.
 
 use super::params::{RowRecord, Totals};
-use super::raw::Placed;
+use super::placed::Placed;
 use crate::call::{Call, Counts};
 use crate::error::{Error, Result};
 use crate::value::{LossValue, RowLoss};
