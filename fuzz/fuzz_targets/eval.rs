@@ -9,16 +9,11 @@ use std::fs;
 use std::sync::LazyLock;
 
 use clap::Parser;
+use kdloss_cli::{Command, Program, run};
 use libfuzzer_sys::fuzz_target;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use tempfile::TempDir;
-
-#[allow(dead_code, reason = "of the program, `main` and what only `main` needs are not called here")]
-#[path = "../../crates/kdloss-cli/src/main.rs"]
-mod program;
-
-use program::{Command, Program};
 
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a temporary folder"));
 
@@ -42,7 +37,7 @@ fuzz_target!(|input: &[u8]| {
     let wants_gradient = args.grad_out.is_some();
 
     let mut answer = Vec::new();
-    match program::run(Command::Eval(args), &mut answer) {
+    match run(Command::Eval(args), &mut answer) {
         Ok(()) => {
             let answer: Value = serde_json::from_slice(&answer).expect("JSON");
             let rows = answer["rows"].as_u64().expect("a number of rows");

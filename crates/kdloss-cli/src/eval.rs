@@ -6,12 +6,12 @@ use std::time::Instant;
 use kdloss::{Batch, DistillationLoss, LossValue};
 use serde_json::{Map, Value, json};
 
-use super::args::{EvalArgs, ReductionChoice};
-use super::backend::{Backend, Pick};
-use super::failure::{Failure, Result};
-use super::inputs::{EvalInputs, Files, paths};
-use super::output::{json_number, json_optional, readable_number, readable_optional, table};
-use super::output_file::OutputFile;
+use crate::args::{EvalArgs, ReductionChoice};
+use crate::backend::{Engine, Pick};
+use crate::failure::{Failure, Result};
+use crate::inputs::{EvalInputs, Files, paths};
+use crate::output::{json_number, json_optional, readable_number, readable_optional, sentence, table};
+use crate::output_file::OutputFile;
 
 /// Rows of which a person is shown the loss.
 const ROWS_SHOWN: usize = 20;
@@ -21,7 +21,7 @@ struct Report<'a> {
     args: &'a EvalArgs,
     loss: DistillationLoss,
     pick: Pick,
-    backend: Backend,
+    engine: Box<dyn Engine>,
     vocab: usize,
     value: LossValue,
     milliseconds: f64,
@@ -36,22 +36,22 @@ pub(crate) fn run(args: &EvalArgs, out: &mut dyn Write) -> Result<()> {
     let (rows, vocab) = (inputs.rows(), inputs.vocab);
     // A GPU's driver takes a while to load: only once there is something to compute.
     let pick = Pick::new(args.backend, args.adapter.as_deref())?;
-    let backend = pick.open()?;
+    let engine = pick.open()?;
     let input_paths = paths(&args.logits, labels_file);
     let output = args.grad_out.as_deref().map(|path| OutputFile::create(path, &input_paths)).transpose()?;
 
     let batch = inputs.batch();
     let (value, milliseconds) = match output {
-        None => timed(|| backend.forward(&loss, &batch))?,
+        None => timed(|| engine.evaluate(&loss, &batch, None))?,
         Some(mut output) => {
             let mut gradient = gradient_buffer(&batch)?;
-            let result = timed(|| backend.forward_backward(&loss, &batch, &mut gradient))?;
+            let result = timed(|| engine.evaluate(&loss, &batch, Some(&mut gradient)))?;
             output.write_gradient(&gradient, rows, vocab)?;
             output.finish()?;
             result
         }
     };
-    let report = Report { args, loss, pick, backend, vocab, value, milliseconds };
+    let report = Report { args, loss, pick, engine, vocab, value, milliseconds };
     if args.json { report.write_json(out) } else { report.write_table(out) }
 }
 
@@ -88,7 +88,7 @@ impl Report<'_> {
         object.insert("counted_rows".into(), json!(value.counted_rows));
         object.insert("nonfinite_rows".into(), json!(value.nonfinite_rows));
         object.insert("backend".into(), json!(self.pick.name()));
-        object.insert("device".into(), json!(self.backend.device()));
+        object.insert("device".into(), json!(self.engine.device()));
         object.insert("milliseconds".into(), json_number(self.milliseconds));
         if self.shows_rows() {
             object.insert("row_losses".into(), value.rows.iter().map(|row| json_number(row.total)).collect());
@@ -116,24 +116,24 @@ impl Report<'_> {
         row("vocabulary", self.vocab.to_string(), "columns that are classes");
         row("temperature", loss.temperature.to_string(), "");
         row("alpha", loss.alpha.to_string(), "weight of the hard term");
-        row("backend", self.pick.to_string(), &self.backend.device());
+        row("backend", self.pick.to_string(), &self.engine.device());
         row("milliseconds", format!("{:.3}", self.milliseconds), self.what_takes_time());
         writeln!(out, "{table}")?;
         if self.shows_rows() {
             self.write_rows(out)?;
         }
         if let Some(path) = &self.args.grad_out {
-            writeln!(out, "gradient [{}, {}] written to {}", value.rows.len(), self.vocab, path.display())?;
+            let written = format!("gradient [{}, {}] written to {}", value.rows.len(), self.vocab, path.display());
+            writeln!(out, "{}", sentence(&written))?;
         }
         Ok(())
     }
 
     fn what_takes_time(&self) -> &'static str {
-        match self.backend {
-            Backend::Reference | Backend::Cpu => "the computation, first reading of the file included",
-            Backend::Wgpu(_) | Backend::Cuda(_) => {
-                "the computation, with the file's first reading, compilation and transfers"
-            }
+        if self.engine.compiles_and_transfers() {
+            "the computation, with the file's first reading, compilation and transfers"
+        } else {
+            "the computation, first reading of the file included"
         }
     }
 

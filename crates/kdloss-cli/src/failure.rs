@@ -3,13 +3,14 @@
 use std::fmt;
 use std::io;
 
-use super::remedy::remedy;
+use crate::remedy::remedy;
 
-pub(crate) type Result<T> = std::result::Result<T, Failure>;
+/// What a command comes to.
+pub type Result<T> = std::result::Result<T, Failure>;
 
 /// Why a command stops.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// Something the person at the terminal can put right.
     Message(String),
     /// Nobody reads stdout any more.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use kdloss::{Batch, DistillationLoss};
 
-use super::args::{EvalArgs, LogitsArgs};
-use super::failure::{Failure, Result};
-use super::logits::{LabelsTensor, LogitsTensor, vocab};
-use super::tensors::{Tensor, TensorFile, Tensors};
+use crate::args::{EvalArgs, LogitsArgs};
+use crate::failure::{Failure, Result};
+use crate::logits::{LabelsTensor, LogitsTensor, vocab};
+use crate::tensors::{Tensor, TensorFile, Tensors};
 
 /// The files of a command.
 pub(crate) struct Files {

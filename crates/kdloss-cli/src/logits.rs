@@ -10,8 +10,8 @@ use half::{bf16, f16};
 use kdloss::{Elements, Labels, Matrix};
 use safetensors::Dtype;
 
-use super::failure::{Failure, Result};
-use super::tensors::Tensor;
+use crate::failure::{Failure, Result};
+use crate::tensors::Tensor;
 
 /// Logits: one row for each of `positions`, `cols` elements each.
 pub(crate) struct LogitsTensor<'a> {

@@ -4,7 +4,10 @@ use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::Value;
 
-/// Columns of a terminal below which tables keep their own width.
+/// Columns that are filled where the output is no terminal.
+const COLUMNS: u16 = 100;
+
+/// Columns that are filled at least: some terminals have, or claim, next to none.
 const NARROWEST: u16 = 60;
 
 /// A number in JSON, which has no infinities and no NaN: those are strings.
@@ -40,14 +43,40 @@ pub(crate) fn readable_bytes(bytes: u64) -> String {
     }
 }
 
-/// An empty table in the program's style, whose columns `numbers` hold numbers, aligned right.
+/// Columns to fill: the terminal's, if the output is one.
+fn columns() -> u16 {
+    Table::new().width().map_or(COLUMNS, |columns| columns.max(NARROWEST))
+}
+
+/// A sentence for a person, in as many lines as it takes. A word stays whole, also a path that is longer than a line.
+pub(crate) fn sentence(text: &str) -> String {
+    let columns = usize::from(columns());
+    let mut lines = String::new();
+    let mut filled = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if filled > 0 && filled + 1 + length > columns {
+            lines.push('\n');
+            filled = 0;
+        } else if filled > 0 {
+            lines.push(' ');
+            filled += 1;
+        }
+        lines.push_str(word);
+        filled += length;
+    }
+    lines
+}
+
+/// An empty table in the program's style, whose columns `numbers` hold numbers, aligned right. Text wraps where the table
+/// would be wider than the output.
 pub(crate) fn table(header: &[&str], numbers: std::ops::Range<usize>) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY).set_header(header.to_vec());
-    // Text wraps in a terminal that has room for it; some have, or claim, next to none.
-    if table.width().is_some_and(|width| width >= NARROWEST) {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
+    table
+        .load_style(UTF8_BORDERS_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(columns())
+        .set_header(header.to_vec());
     for column in table.column_iter_mut().enumerate().filter(|(index, _)| numbers.contains(index)).map(|(_, c)| c) {
         column.set_cell_alignment(CellAlignment::Right);
     }

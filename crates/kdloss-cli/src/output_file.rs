@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use tempfile::NamedTempFile;
 
-use super::failure::{Failure, Result};
+use crate::failure::{Failure, Result};
 
 /// A temporary file beside the one that it becomes. Dropped without [`OutputFile::finish`], it leaves nothing behind.
 pub(crate) struct OutputFile {

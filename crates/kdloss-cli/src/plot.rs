@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use super::failure::{Failure, Result};
-use super::output_file::OutputFile;
-use super::panels::Drawn;
+use crate::chart::{Area, Drawn};
+use crate::failure::{Failure, Result};
+use crate::output_file::OutputFile;
 
 /// The project's own font, so that no system font is needed.
 static FONT: &[u8] = include_bytes!("../assets/fonts/DejaVuSans-subset.ttf");
@@ -21,7 +20,7 @@ enum Format {
 
 /// What can be drawn, whatever the format.
 pub(crate) trait Drawing {
-    fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> Drawn
+    fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn
     where
         DB::ErrorType: 'static;
 }
@@ -58,7 +57,7 @@ impl Picture {
     }
 }
 
-fn on_white<DB: DrawingBackend>(root: &DrawingArea<DB, Shift>, drawing: &impl Drawing) -> Drawn
+fn on_white<DB: DrawingBackend>(root: &Area<DB>, drawing: &impl Drawing) -> Drawn
 where
     DB::ErrorType: 'static,
 {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorView};
 
-use super::failure::{Failure, Result};
+use crate::failure::{Failure, Result};
 
 #[cfg(target_endian = "big")]
 compile_error!("safetensors files are little-endian, and this program maps them as they are");

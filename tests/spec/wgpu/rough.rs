@@ -51,7 +51,7 @@ const EDITS: [(&str, &str); 9] = [
     ("exp2(teacher_shift * scale)),", "rough_exp2((teacher_shift * scale).xyxy).xy),"),
     ("return log(1.0 + u);", "return rough_log(1.0 + u);"),
     ("u / (2.0 + u)", "rough_quotient(u, 2.0 + u)"),
-    ("1.0 / stats.student_sum,", "rough_quotient(1.0, stats.student_sum),"),
+    ("1.0 / part.student_sum,", "rough_quotient(1.0, part.student_sum),"),
     ("1.0 / student,\n        1.0 / teacher,", "rough_quotient(1.0, student),\n        rough_quotient(1.0, teacher),"),
     ("(teacher - student) / student", "rough_quotient(teacher - student, student)"),
 ];

@@ -1,39 +1,24 @@
 //! `kdloss bench`: how fast this machine computes the loss, against the least that its memory takes.
 
-mod contest;
-mod cpu;
-#[cfg(feature = "cuda")]
-mod cuda;
-mod memory;
 mod plot;
-mod problem;
 mod report;
-#[cfg(feature = "wgpu")]
-mod wgpu;
 
 use std::io::Write;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kdloss::DType;
 
-use super::args::{BackendChoice, BenchArgs};
-use super::backend::Pick;
-use super::failure::{Failure, Result};
-use super::plot::Picture;
-use contest::Contest;
-use problem::Problem;
+use crate::args::BenchArgs;
+use crate::backend::{Pick, Problem};
+use crate::failure::{Failure, Result};
+use crate::plot::Picture;
 use report::{Line, Round};
-
-pub(crate) use memory::Counting;
 
 /// Rounds before those that count: caches, clocks and page tables settle.
 const WARM_UP: usize = 2;
 
 pub(crate) fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<()> {
     let picture = args.plot.as_deref().map(|path| Picture::create(path, &[])).transpose()?;
-    if args.backend == BackendChoice::Reference {
-        return Err(Failure::new("--backend reference: it is written to be read, not timed; use cpu, wgpu or cuda"));
-    }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(args.threads.unwrap_or(0))
         .build()
@@ -66,9 +51,7 @@ pub(crate) fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<()> {
 /// Measures one vocabulary in one storage type: rounds in which the floor and the loss take turns, each loss between two
 /// floors.
 fn line(args: &BenchArgs, pick: &Pick, dtype: DType, vocab: usize, progress: &ProgressBar) -> Result<Line> {
-    // On the processor rows follow one another, as most programs have them; GPUs are given rows that begin at vectors.
-    let multiple = if matches!(pick, Pick::Cpu) { 1 } else { 8 };
-    let mut contest = contest(pick, Problem::new(args, dtype, vocab, multiple)?)?;
+    let mut contest = pick.contest(Problem::new(args, dtype, vocab, pick.row_multiple())?)?;
     let mut rounds = Vec::with_capacity(args.rounds);
     let mut before = contest.floor()?;
     for round in 0..WARM_UP + args.rounds {
@@ -81,16 +64,6 @@ fn line(args: &BenchArgs, pick: &Pick, dtype: DType, vocab: usize, progress: &Pr
         before = after;
     }
     Ok(Line { backend: pick.name(), dtype, rows: args.rows, vocab, rounds, extra_bytes: contest.extra_bytes() })
-}
-
-fn contest(pick: &Pick, problem: Problem) -> Result<Box<dyn Contest>> {
-    Ok(match pick {
-        #[cfg(feature = "cuda")]
-        Pick::Cuda(device) => Box::new(cuda::Cuda::new(device, problem)?),
-        #[cfg(feature = "wgpu")]
-        Pick::Wgpu(adapter) => Box::new(wgpu::Wgpu::new(adapter, problem)?),
-        _ => Box::new(cpu::Cpu::new(problem)),
-    })
 }
 
 fn progress(args: &BenchArgs) -> ProgressBar {

@@ -1,13 +1,13 @@
 //! The picture of `kdloss bench`: for each storage type, how many times the floor the loss takes at each vocabulary.
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::super::args::BenchArgs;
-use super::super::failure::Result;
-use super::super::panels::{Drawn, legend, text};
-use super::super::plot::{Drawing, Picture};
+use crate::args::BenchArgs;
+use crate::chart::{Area, Drawn, legend, text};
+use crate::failure::Result;
+use crate::plot::{Drawing, Picture};
+
 use super::report::Line;
 
 const SIZE: (u32, u32) = (880, 460);
@@ -25,7 +25,7 @@ struct Bars<'a> {
 }
 
 impl Drawing for Bars<'_> {
-    fn draw<DB: DrawingBackend>(&self, root: &DrawingArea<DB, Shift>) -> Drawn
+    fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn
     where
         DB::ErrorType: 'static,
     {

@@ -6,9 +6,9 @@ use kdloss::DType;
 use kdloss::cpu::bracket::{Spread, spread};
 use serde_json::{Value, json};
 
-use super::super::args::BenchArgs;
-use super::super::failure::Result;
-use super::super::output::{readable_bytes, table};
+use crate::args::BenchArgs;
+use crate::failure::Result;
+use crate::output::{readable_bytes, sentence, table};
 
 /// Seconds of one turn: the loss, and the mean of the floors before and after it.
 pub(super) struct Round {
@@ -63,16 +63,17 @@ impl Line {
 
     fn cells(&self, args: &BenchArgs) -> [String; 8] {
         let (loss, floor, ratio) = (self.loss(), self.floor(), self.ratio());
-        let cell = |statistic: &Spread, scale: f64, digits: usize| {
-            let [median, low, high] = [statistic.median, statistic.low, statistic.high].map(|value| scale * value);
-            format!("{median:.digits$} ({low:.digits$}–{high:.digits$})")
+        let cell = |statistic: &Spread, scale: f64| {
+            let [median, low, high] =
+                [statistic.median, statistic.low, statistic.high].map(|value| short(scale * value));
+            format!("{median} ({low}–{high})")
         };
         [
             self.dtype.to_string(),
             self.vocab.to_string(),
-            cell(&loss, 1e3, 2),
-            format!("{:.2}", 1e3 * floor.median),
-            cell(&ratio, 1.0, 2),
+            cell(&loss, 1e3),
+            short(1e3 * floor.median),
+            cell(&ratio, 1.0),
             format!("{:.1}", self.ideal_bytes(args) / loss.median / 1e9),
             format!("{:.0}", self.rows as f64 / loss.median),
             self.extra_bytes.map_or("–".to_owned(), readable_bytes),
@@ -80,22 +81,29 @@ impl Line {
     }
 }
 
+/// A number in three digits, or more where they stand before the point.
+fn short(number: f64) -> String {
+    let decimals = match number {
+        10.0..100.0 => 1,
+        100.0.. => 0,
+        _ => 2,
+    };
+    format!("{number:.decimals$}")
+}
+
 pub(super) fn write_table(lines: &[Line], args: &BenchArgs, device: &str, out: &mut dyn Write) -> Result<()> {
-    let mut table = table(
-        &["dtype", "vocabulary", "ms", "floor ms", "× floor", "GB/s (ideal bytes)", "tokens/s", "extra memory"],
-        1..8,
-    );
+    let mut table = table(&["dtype", "vocab", "ms", "floor ms", "× floor", "GB/s", "tokens/s", "extra"], 1..8);
     for line in lines {
         table.add_row(line.cells(args));
     }
     let backend = lines.first().map_or("", |line| line.backend);
     let what = if args.forward_only { "forward" } else { "forward + backward" };
-    writeln!(out, "{backend} on {device}: {what}, {} rows, T = {}", args.rows, args.temperature)?;
-    writeln!(out, "{table}")?;
-    writeln!(
-        out,
-        "medians of {} rounds (and the quartiles around them); each loss is held against the floors before and after it",
+    let heading = format!("{backend} on {device}: {what}, {} rows, T = {}", args.rows, args.temperature);
+    let legend = format!(
+        "medians of {} rounds (and the quartiles around them); each loss is held against the floors before and after it; \
+         GB/s of the bytes that must be moved; extra memory is what is taken beside logits, labels and gradient",
         args.rounds
-    )?;
+    );
+    writeln!(out, "{}\n{table}\n{}", sentence(&heading), sentence(&legend))?;
     Ok(())
 }

@@ -12,3 +12,4 @@ mod support;
 mod temperature;
 #[cfg(feature = "wgpu")]
 mod wgpu;
+mod width;

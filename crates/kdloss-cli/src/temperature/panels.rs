@@ -1,18 +1,12 @@
 //! The panels of the temperature plot; each shows one thing, over the temperatures, in equal steps.
 
-use plotters::coord::Shift;
-use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::{HPos, VPos};
+
+use crate::chart::{Area, Chart, Drawn, Fallible, legend, text};
 
 use super::softness::HEAD;
-use super::temperature::Level;
-
-type Fallible<T> = std::result::Result<T, Box<dyn std::error::Error>>;
-pub(crate) type Drawn = Fallible<()>;
-
-type Area<DB> = DrawingArea<DB, Shift>;
-type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+use super::survey::Level;
 
 /// The likeliest class, the rest of the head, the tail: from dark to light.
 const SHADES: [RGBColor; 3] = [RGBColor(8, 64, 129), RGBColor(67, 147, 195), RGBColor(209, 229, 240)];
@@ -220,25 +214,4 @@ where
 /// The upper end of an axis for values up to `top`; an axis needs some length even where all values are 0.
 fn height(top: f64) -> f64 {
     if top > 0.0 { top * 1.3 } else { 1.0 }
-}
-
-/// The names of what is drawn.
-pub(crate) fn legend<'a, DB>(chart: &mut Chart<'a, DB>) -> Drawn
-where
-    DB: DrawingBackend + 'a,
-    DB::ErrorType: 'static,
-{
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .legend_area_size(22)
-        .label_font(("sans-serif", 13))
-        .background_style(WHITE.mix(0.8))
-        .draw()?;
-    Ok(())
-}
-
-/// Small text, anchored by a corner, an edge or its middle.
-pub(crate) fn text(colour: impl Color, horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
-    ("sans-serif", 13).into_font().color(&colour).pos(Pos::new(horizontal, vertical))
 }

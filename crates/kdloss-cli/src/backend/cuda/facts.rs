@@ -7,7 +7,7 @@ use kdloss::cuda::plan::{Plan, Problem, plan};
 use kdloss::cuda::specialisation::{Residency, Terms};
 use serde_json::{Value, json};
 
-use super::super::output::{readable_bytes, table};
+use crate::output::{readable_bytes, table};
 
 /// Shapes whose layout is shown: rows as language models have them.
 const SHAPES: [(DType, u32); 4] =
@@ -15,7 +15,7 @@ const SHAPES: [(DType, u32); 4] =
 
 const ROWS: u32 = 8192;
 
-pub(crate) fn as_json(device: &Device) -> Value {
+pub(super) fn as_json(device: &Device) -> Value {
     let limits = &device.limits;
     let plans = plans(device).map(|(dtype, vocab, plan)| {
         json!({
@@ -42,7 +42,7 @@ pub(crate) fn as_json(device: &Device) -> Value {
 }
 
 /// A table of two columns.
-pub(crate) fn as_table(device: &Device) -> Table {
+pub(super) fn as_table(device: &Device) -> Table {
     let limits = &device.limits;
     let mut table = table(&[&format!("GPU {}", device.ordinal), &device.name], 0..0);
     table

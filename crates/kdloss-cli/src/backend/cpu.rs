@@ -1,22 +1,47 @@
-//! The processor's cores.
+//! The processor's cores: as an engine, and measured.
 
 use std::time::Instant;
 
-use kdloss::MatrixMut;
 use kdloss::cpu::{self, floor};
+use kdloss::{Batch, DistillationLoss, LossValue, MatrixMut};
 
-use super::super::failure::Result;
+use crate::failure::Result;
+use crate::machine;
+use crate::memory::extra_bytes;
+
 use super::contest::Contest;
-use super::memory::extra_bytes;
+use super::engine::Engine;
 use super::problem::Problem;
 
-pub(super) struct Cpu {
+pub(crate) struct Cpu;
+
+impl Engine for Cpu {
+    fn device(&self) -> String {
+        machine::device()
+    }
+
+    fn compiles_and_transfers(&self) -> bool {
+        false
+    }
+
+    fn evaluate(&self, loss: &DistillationLoss, batch: &Batch<'_>, gradient: Option<&mut [f32]>) -> Result<LossValue> {
+        Ok(match gradient {
+            None => cpu::forward(loss, batch)?,
+            Some(gradient) => {
+                let mut gradient = MatrixMut::new(gradient, batch.rows(), batch.vocab());
+                cpu::forward_backward(loss, batch, &mut gradient)?
+            }
+        })
+    }
+}
+
+pub(crate) struct CpuContest {
     problem: Problem,
     extra_bytes: u64,
 }
 
-impl Cpu {
-    pub(super) fn new(problem: Problem) -> Self {
+impl CpuContest {
+    pub(crate) fn new(problem: Problem) -> Self {
         Self { problem, extra_bytes: 0 }
     }
 
@@ -33,7 +58,7 @@ impl Cpu {
     }
 }
 
-impl Contest for Cpu {
+impl Contest for CpuContest {
     /// Both matrices read, and the third written past the caches, by as many threads.
     fn floor(&mut self) -> Result<f64> {
         let Problem { student, teacher, gradient, .. } = &mut self.problem;

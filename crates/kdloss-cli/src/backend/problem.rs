@@ -4,24 +4,24 @@ use half::{bf16, f16};
 use kdloss::{Batch, DType, DistillationLoss, Elements, ElementsMut, Matrix};
 use rayon::prelude::*;
 
-use super::super::args::BenchArgs;
-use super::super::failure::{Failure, Result};
+use crate::args::BenchArgs;
+use crate::failure::{Failure, Result};
 
 /// Student, teacher and labels, and room for the gradient where it is measured too.
-pub(super) struct Problem {
-    pub(super) loss: DistillationLoss,
-    pub(super) rows: usize,
-    pub(super) vocab: usize,
+pub(crate) struct Problem {
+    pub(crate) loss: DistillationLoss,
+    pub(crate) rows: usize,
+    pub(crate) vocab: usize,
     /// OwnedElements between the starts of two rows.
-    pub(super) stride: usize,
-    pub(super) student: OwnedElements,
-    pub(super) teacher: OwnedElements,
-    pub(super) labels: Vec<i64>,
-    pub(super) gradient: Option<OwnedElements>,
+    pub(crate) stride: usize,
+    pub(crate) student: OwnedElements,
+    pub(crate) teacher: OwnedElements,
+    pub(crate) labels: Vec<i64>,
+    pub(crate) gradient: Option<OwnedElements>,
 }
 
 /// OwnedElements of one of the storage types.
-pub(super) enum OwnedElements {
+pub(crate) enum OwnedElements {
     F32(Vec<f32>),
     F16(Vec<f16>),
     Bf16(Vec<bf16>),
@@ -29,7 +29,7 @@ pub(super) enum OwnedElements {
 
 impl Problem {
     /// Rows begin at multiples of so many elements.
-    pub(super) fn new(args: &BenchArgs, dtype: DType, vocab: usize, multiple: usize) -> Result<Self> {
+    pub(crate) fn new(args: &BenchArgs, dtype: DType, vocab: usize, multiple: usize) -> Result<Self> {
         let (rows, stride) = (args.rows, vocab.next_multiple_of(multiple));
         let elements = rows.checked_mul(stride).filter(|&elements| elements > 0 && elements < 1 << 40);
         let elements = elements
@@ -48,7 +48,7 @@ impl Problem {
     }
 
     /// The batch, and where its gradient goes.
-    pub(super) fn parts(&mut self) -> (Batch<'_>, Option<ElementsMut<'_>>) {
+    pub(crate) fn parts(&mut self) -> (Batch<'_>, Option<ElementsMut<'_>>) {
         let Self { rows, vocab, stride, student, teacher, labels, gradient, .. } = self;
         let (student, teacher) = (student.logits(), teacher.logits());
         let matrix = |logits| Matrix::new(logits, *rows, *vocab).with_row_stride(*stride);
@@ -74,7 +74,7 @@ impl OwnedElements {
         })
     }
 
-    pub(super) fn logits(&self) -> Elements<'_> {
+    pub(crate) fn logits(&self) -> Elements<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::F16(values) => values.into(),
@@ -82,7 +82,7 @@ impl OwnedElements {
         }
     }
 
-    pub(super) fn logits_mut(&mut self) -> ElementsMut<'_> {
+    pub(crate) fn logits_mut(&mut self) -> ElementsMut<'_> {
         match self {
             Self::F32(values) => values.into(),
             Self::F16(values) => values.into(),
@@ -91,7 +91,7 @@ impl OwnedElements {
     }
 
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::F32(values) => bytemuck::cast_slice(values),
             Self::F16(values) => bytemuck::cast_slice(values),

@@ -5,9 +5,9 @@ use kdloss::external::wgpu;
 use kdloss::wgpu::{Adapter, Kernels};
 use serde_json::{Value, json};
 
-use super::super::output::{readable_bytes, table};
+use crate::output::{readable_bytes, table};
 
-pub(crate) fn as_json(adapter: &Adapter) -> Value {
+pub(super) fn as_json(adapter: &Adapter) -> Value {
     let (info, limits, workgroup) = (adapter.info(), adapter.limits(), workgroup(adapter));
     json!({
         "index": adapter.index(),
@@ -30,7 +30,7 @@ pub(crate) fn as_json(adapter: &Adapter) -> Value {
 }
 
 /// A table of two columns.
-pub(crate) fn as_table(adapter: &Adapter) -> Table {
+pub(super) fn as_table(adapter: &Adapter) -> Table {
     let (info, limits, features) = (adapter.info(), adapter.limits(), features(adapter));
     let picked = if adapter.is_software() { ": runs on the processor, auto never picks it" } else { "" };
     let workgroup = match workgroup(adapter) {
@@ -67,7 +67,7 @@ pub(crate) fn as_table(adapter: &Adapter) -> Table {
 }
 
 /// The driver's name and version, as far as the backend tells them.
-pub(crate) fn driver(adapter: &Adapter) -> String {
+pub(super) fn driver(adapter: &Adapter) -> String {
     let info = adapter.info();
     let parts: Vec<&str> = [&info.driver, &info.driver_info].into_iter().map(|part| part.trim()).collect();
     match parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ") {

@@ -1,9 +1,9 @@
 //! What takes turns: the loss, and the least that memory takes for it.
 
-use super::super::failure::Result;
+use crate::failure::Result;
 
 /// One problem on one backend.
-pub(super) trait Contest {
+pub(crate) trait Contest {
     /// Seconds of reading and writing what the loss must, without computing anything.
     fn floor(&mut self) -> Result<f64>;
 

@@ -6,11 +6,11 @@ use kdloss::external::wgpu;
 use kdloss::external::wgpu::util::{BufferInitDescriptor, DeviceExt};
 use kdloss::wgpu::{Adapter, Batch, Kernels, Labels, Matrix};
 
-use super::super::failure::{Failure, Result};
-use super::contest::Contest;
-use super::problem::Problem;
+use crate::backend::contest::Contest;
+use crate::backend::problem::Problem;
+use crate::failure::{Failure, Result};
 
-pub(super) struct Wgpu {
+pub(super) struct WgpuContest {
     kernels: Kernels,
     queue: wgpu::Queue,
     problem: Problem,
@@ -21,7 +21,7 @@ pub(super) struct Wgpu {
     target: wgpu::Buffer,
 }
 
-impl Wgpu {
+impl WgpuContest {
     pub(super) fn new(adapter: &Adapter, problem: Problem) -> Result<Self> {
         let (device, queue) = adapter.open()?;
         let kernels = Kernels::new(&device, &queue)?;
@@ -66,7 +66,7 @@ impl Wgpu {
     }
 }
 
-impl Contest for Wgpu {
+impl Contest for WgpuContest {
     /// A copy of one matrix, scaled: it reads one and writes one, where the loss reads two and writes one or none.
     fn floor(&mut self) -> Result<f64> {
         let copied = self.time(|encoder| {

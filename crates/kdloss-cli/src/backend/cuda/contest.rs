@@ -7,11 +7,11 @@ use kdloss::cuda::{Device, Kernels, Workspace, context, raw};
 use kdloss::external::cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
 use kdloss::external::cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError};
 
-use super::super::failure::{Failure, Result};
-use super::contest::Contest;
-use super::problem::Problem;
+use crate::backend::contest::Contest;
+use crate::backend::problem::Problem;
+use crate::failure::{Failure, Result};
 
-pub(super) struct Cuda {
+pub(super) struct CudaContest {
     kernels: Kernels,
     stream: Arc<CudaStream>,
     workspace: Workspace,
@@ -23,7 +23,7 @@ pub(super) struct Cuda {
     target: CudaSlice<u8>,
 }
 
-impl Cuda {
+impl CudaContest {
     pub(super) fn new(device: &Device, problem: Problem) -> Result<Self> {
         let context = context(device.ordinal)?;
         let (kernels, stream) = (Kernels::new(&context)?, context.default_stream());
@@ -56,7 +56,7 @@ impl Cuda {
     }
 }
 
-impl Contest for Cuda {
+impl Contest for CudaContest {
     /// A copy of one matrix, scaled: it reads one and writes one, where the loss reads two and writes one or none.
     fn floor(&mut self) -> Result<f64> {
         let copied = self.time(|this| this.stream.memcpy_dtod(&this.student, &mut this.target).map_err(refused))?;

@@ -4,7 +4,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The system's allocator, which also keeps the most bytes that were in use at once.
-pub(crate) struct Counting;
+#[derive(Debug)]
+pub struct Counting;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
@@ -36,7 +37,7 @@ fn count(bytes: usize) {
 }
 
 /// What `run` returns, and the most bytes that it had in use at once beyond what was in use before.
-pub(super) fn extra_bytes<R>(run: impl FnOnce() -> R) -> (R, u64) {
+pub(crate) fn extra_bytes<R>(run: impl FnOnce() -> R) -> (R, u64) {
     let before = IN_USE.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
     let result = run();

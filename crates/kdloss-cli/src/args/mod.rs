@@ -1,0 +1,59 @@
+//! The command line: its options and the help that teaches them.
+
+mod bench;
+mod eval;
+mod shared;
+mod temperature;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use bench::BenchArgs;
+pub use eval::EvalArgs;
+pub(crate) use eval::ReductionChoice;
+pub(crate) use shared::BackendChoice;
+pub use shared::LogitsArgs;
+pub use temperature::TemperatureArgs;
+
+/// The knowledge-distillation loss of logits that lie in a file
+#[derive(Debug, Parser)]
+#[command(name = "kdloss", version, after_help = EXAMPLES)]
+pub struct Program {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Write a batch from Python:
+  from safetensors.torch import save_file
+  save_file({\"student\": s, \"teacher\": t, \"labels\": y}, \"batch.safetensors\")
+
+Then:
+  kdloss eval batch.safetensors                   the loss, at temperature 4 and alpha 0.5
+  kdloss temperature batch.safetensors            how soft the teacher becomes at T = 1, 2, 4, 8, 16
+  kdloss bench --plot bench.png                   how fast this machine computes the loss
+  kdloss doctor                                   what this machine has
+
+RAYON_NUM_THREADS sets the number of threads. Any mistake gives exit code 2; one in a file, a tensor or a number of the
+loss is told in one line on stderr, which says what to do.";
+
+/// What to do, and with which options.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The loss of one batch, and its gradient
+    Eval(EvalArgs),
+    /// How soft the teacher becomes, and how far the student is from it, at each temperature
+    Temperature(TemperatureArgs),
+    /// How fast this machine computes the loss, against the least that its memory takes
+    Bench(BenchArgs),
+    /// What this machine has, and what `--backend auto` picks
+    Doctor(DoctorArgs),
+}
+
+/// The options of `kdloss doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
