@@ -32,7 +32,7 @@
 //!
 //! The code departs from it in nine ways.
 //!
-//! 1. **A row goes by tiles** of 4096 elements (`rows.rs`, `join.rs`). Each tile is summarised as if it were the row. Its sums are
+//! 1. **A row goes by tiles** of 4096 elements (`rows.rs`, `join.rs`). Each is summarised as if it were the row. Its sums are
 //!    then carried to the reference of the row; by the chain rule, the row's divergence is that between the masses of its tiles, plus
 //!    each tile's own, weighed by the teacher's mass. No term is negative, so nothing cancels. A tile is read from memory once, and what
 //!    is read again comes from a cache; the loss alone takes one loop; and threads can share a row. With tiles of 1024 and strips of
@@ -61,10 +61,11 @@
 //! 6. **The gradient of a row is written while the next row is taken** (`gradient/stream.rs`): each strip of 128 elements just before
 //!    the exponentials that overwrite what it is made of. Stores drain while arithmetic goes on. Only `f32` gains by this; 16-bit
 //!    gradients are written by a loop of their own, tile by tile.
-//! 7. **A gradient that no cache can hold is written past the caches** (`gradient/mod.rs`): one larger than 16 MiB, on x86-64. A
-//!    non-temporal store saves reading what it overwrites, if it writes whole cache lines. They begin where they begin in a tile's
-//!    gradient, whatever the alignment of the matrix: each is joined of two neighbouring vectors. [`GradientStores`] changes that, for
-//!    a trainer whose backward pass reads the gradient at once and in pieces that fit.
+//! 7. **A large gradient is written past the caches** (`gradient/stream.rs`): one of more than 16 MiB, which a last-level cache cannot
+//!    hold beside what is read. On x86-64 a non-temporal store of a whole cache line saves reading what it overwrites. Whatever the
+//!    alignment of the matrix, whole lines are stored, from the first that begins in a tile's gradient: each is joined of two
+//!    neighbouring vectors. [`GradientStores`] changes that, for a trainer whose backward pass reads the gradient at once and in pieces
+//!    that fit.
 //! 8. **Logits are asked for some cache lines ahead.** A processor's own prefetcher stops at the end of a page.
 //! 9. **Sums are pairwise** (`tile/sums.rs`), so that no small exponential is lost behind a large one.
 //!

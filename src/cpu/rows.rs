@@ -181,7 +181,7 @@ impl<'a, 's> Sweep<'a, 's> {
 struct LastRow<'a> {
     gradient: ElementsMut<'a>,
     recipe: Recipe,
-    /// One for each tile.
+    /// The factors of each tile.
     factors: Vec<Factors>,
     label: Option<usize>,
     label_weight: f32,
@@ -202,7 +202,7 @@ impl LastRow<'_> {
 struct Visit<'v> {
     /// Student and teacher; the student twice, if no teacher is read.
     logits: [Elements<'v>; 2],
-    /// Where what is kept goes; `None` if nobody asks for it again.
+    /// Where to keep what the gradient needs; `None` if nobody asks for it again.
     kept: Option<&'v mut [Strip]>,
     /// The last row's gradient, made of what was kept there.
     last_row: Option<Gradient<'v>>,

@@ -119,7 +119,7 @@ impl Task for Edge<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { gradient: Gradient { destination, factors, label, .. }, recipe, kept, range } = self;
-        // What is kept ends with a whole strip: the last one that holds the entries.
+        // From the first entry on; from further before, if what is kept would end within that strip.
         let start = range.start.min((kept.strip_count() - 1) * STRIP);
         let mut values: Strip = [0.0; STRIP];
         let source = Source::of_elements(recipe, *factors, kept, start);

@@ -33,10 +33,7 @@ impl<'g, T: Element> Stream<'g, T> {
         if to.is_empty() {
             return None;
         }
-        let label = match self.label {
-            Some(place) => Some((place, to.as_flattened()[place])),
-            None => None,
-        };
+        let label = self.label.map(|place| (place, to.as_flattened()[place]));
         Some(StripWriter {
             to,
             // A stored vector ends in the vector of the gradient after the one in which it begins.
@@ -106,7 +103,7 @@ struct StripWriter<'g, S: Simd, T> {
 }
 
 impl<S: Simd, T: Element> StripWriter<'_, S, T> {
-    /// Writes what can be written now that strip number `index` of the tile is known. What was kept of it is not read again.
+    /// Writes the vectors that end within strip number `index` of the tile. What was kept of that strip is not read again.
     #[inline(always)]
     fn write_strip(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>, index: usize) {
         let source = Source::of_strip(recipe, self.factors, kept, index);

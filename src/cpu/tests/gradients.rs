@@ -49,10 +49,6 @@ impl<T> Task for GradientWriter<'_, T> {
                 kept.student[index].fill(f32::NAN);
             }
             writer.finish(simd);
-            // A tile that is taken again finds nothing left to write.
-            let mut writer = LastRowWriter::take(simd, &mut stream);
-            writer.write_strip(simd, Recipe::Square, &kept, 0);
-            writer.finish(simd);
         } else {
             gradient.write(simd, Recipe::Square, &kept);
         }
