@@ -78,6 +78,7 @@ mod loss;
 mod math;
 pub mod reference;
 pub mod row_part;
+mod shape;
 mod value;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;

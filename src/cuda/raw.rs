@@ -6,9 +6,9 @@
 use std::ops::Range;
 
 pub use super::placed::Placed;
-use crate::batch::Shape;
 use crate::call::Shapes;
 use crate::elements::DType;
+use crate::shape::Shape;
 
 /// A matrix of logits, or of a gradient, in the memory of a GPU: laid out as [`kdloss::Matrix`](crate::Matrix).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

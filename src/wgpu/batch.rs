@@ -2,11 +2,11 @@
 
 use super::plan::Extent;
 use super::variant::{GradientStorage, Storage};
-use crate::batch::Shape;
 use crate::call::{Call, Shapes, Target};
 use crate::elements::DType;
 use crate::error::{Error, Result};
 use crate::loss::DistillationLoss;
+use crate::shape::Shape;
 
 /// A matrix of logits, or of a gradient, in a buffer of a device: laid out as [`kdloss::Matrix`](crate::Matrix).
 ///
