@@ -1,5 +1,7 @@
 //! What can be wrong with a call, each with the offending values and the remedy.
 
+use crate::elements::DType;
+
 /// Result of the crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -229,7 +231,7 @@ pub enum Error {
         /// Which matrix: `gradient`, or the `student` that the gradient overwrites.
         matrix: &'static str,
         /// Its storage type.
-        dtype: crate::DType,
+        dtype: DType,
         /// Elements between the starts of two rows.
         row_stride: usize,
     },

@@ -12,6 +12,7 @@ use super::batch::{Batch, Lender, MatrixMut};
 use super::driver::{self, refused};
 use super::modules::Modules;
 use super::params::Params;
+use super::placed::Placed;
 use super::plan::{self, DeviceLimits, Plan};
 use super::workspace::Workspace;
 use super::{cache, raw};
@@ -188,7 +189,7 @@ impl Kernels {
         if **workspace.stream() != *stream {
             return Err(Error::OtherStream);
         }
-        let raw::Placed { call, problem, mut params } = batch.check(loss, target)?;
+        let Placed { call, problem, mut params } = batch.check(loss, target)?;
         let plan = plan::plan(&problem, &self.limits);
         self.context.bind_to_thread().map_err(|error| refused("use the context", error))?;
         let function = self.modules.get(&plan.specialisation, || may_not_capture(stream, "load a kernel"))?;

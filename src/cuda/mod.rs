@@ -44,4 +44,5 @@ pub use batch::{Batch, Elements, ElementsMut, Labels, Matrix, MatrixMut};
 pub use cache::folder as cache_folder;
 pub use driver::{Device, context, devices, version as driver_version};
 pub use kernels::Kernels;
+pub use placed::Placed;
 pub use workspace::Workspace;

@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-pub use super::placed::Placed;
 use crate::call::Shapes;
 use crate::elements::DType;
 use crate::shape::Shape;
