@@ -42,7 +42,7 @@ pub use memory::Counting;
 ///
 /// # Errors
 ///
-/// Why the command stopped; nothing has been written then, neither to `out` nor to a file.
+/// Why the command stopped.
 pub fn run(command: Command, out: &mut dyn Write) -> Result<()> {
     match command {
         Command::Eval(args) => eval::run(&args, out),

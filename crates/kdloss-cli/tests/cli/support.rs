@@ -95,6 +95,18 @@ pub(crate) fn run(command: &str, file: &Path, args: &str) -> Command {
     process
 }
 
+/// What a successful run prints.
+pub(crate) fn printed(mut process: Command) -> String {
+    let output = process.assert().success().get_output().clone();
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// A text as if its lines had no end: without the frames of tables, and with one blank between two words.
+pub(crate) fn flowing(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c == '│').filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// The JSON object that a successful run prints, and nothing else.
 pub(crate) fn json(mut process: Command) -> Value {
     let output = process.arg("--json").assert().success().get_output().clone();

@@ -2,20 +2,12 @@
 
 use std::path::PathBuf;
 
-use assert_cmd::Command;
-
-use super::support::{Folder, f32s, i64s, kdloss, noise, run};
+use super::support::{Folder, f32s, i64s, kdloss, noise, printed, run};
 
 const COLUMNS: usize = 100;
 
-/// What a process prints.
-fn printed(mut process: Command) -> String {
-    let output = process.assert().success().get_output().clone();
-    String::from_utf8(output.stdout).expect("text")
-}
-
 #[track_caller]
-fn assert_fits(text: &str) {
+pub(crate) fn assert_fits(text: &str) {
     assert!(text.lines().count() > 3, "{text}");
     for line in text.lines() {
         let width = line.chars().count();
