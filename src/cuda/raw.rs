@@ -1,7 +1,7 @@
 //! A batch that lies in the memory of a GPU, by device address: for frameworks that have pointers.
 //!
-//! [`Kernels::launch_raw`](super::Kernels::launch_raw) takes it, and trusts the addresses; the borrowed views of [`cuda`](super)
-//! are turned into it. Here a checked call gets its places: alignment, overlap, and what the kernel has to know.
+//! [`Kernels::launch_raw`](super::Kernels::launch_raw) takes such a batch and trusts its addresses. The borrowed views of
+//! [`cuda`](super) become one. Here the places of a call are checked (alignment, overlap), and the kernel's parameters are made.
 
 use std::ops::Range;
 
@@ -56,7 +56,7 @@ impl Matrix {
         self.address..self.address + (elements * self.dtype.size()) as u64
     }
 
-    /// Whether in every row the two matrices lie alike towards groups of so many elements.
+    /// Whether both matrices are cut into groups of so many elements at the same columns, in every row.
     fn lies_like(&self, other: &Self, elements: u64) -> bool {
         let start = |matrix: &Self| matrix.address / matrix.dtype.size() as u64 % elements;
         let stride = |matrix: &Self| matrix.row_stride as u64 % elements;
@@ -164,7 +164,7 @@ impl Batch {
         }
     }
 
-    /// Checks the batch, and says what there is to compute and what the kernel has to know. A separate target that is the
+    /// Checks the batch, and says what there is to compute and which parameters the kernel gets. A separate target that is the
     /// student's matrix counts as [`Target::InPlace`].
     ///
     /// # Errors
@@ -232,7 +232,7 @@ impl Batch {
         Ok(())
     }
 
-    /// What is written overlaps nothing that is read, but for the student that a gradient overwrites.
+    /// Checks that what is written overlaps nothing that is read, except the student that a gradient overwrites.
     fn check_aliases(&self, written: &'static str, gradient: &Matrix, teacher: Option<Matrix>) -> Result<()> {
         let list = |address: u64, bytes: usize| address..address + bytes as u64;
         let factors = |factors: Factors| list(factors.address, size_of::<f32>() * factors.len);
@@ -260,7 +260,7 @@ impl Batch {
         gradient_cols: u32,
     ) -> Params {
         let (loss, temperature) = (&call.loss, call.soft.temperature);
-        // Where rows have yet to be counted, the kernel divides.
+        // If the rows are yet to be counted, the kernel divides.
         let denominator = call.fixed_denominator().unwrap_or(1.0);
         let weights = call.gradient_weights(loss.grad_scale, Denominators { hard: denominator, soft: denominator });
         let address = |matrix: Option<Matrix>| matrix.map_or(0, |matrix| matrix.address);
@@ -302,12 +302,12 @@ pub struct Placed {
     pub(super) call: Call,
     /// What there is to compute.
     pub problem: Problem,
-    /// What the kernel has to know of it, but for what the workspace and the plan add.
+    /// The kernel's parameters, without those that the workspace and the plan add.
     #[doc(hidden)]
     pub params: Params,
 }
 
-/// The most rows, and the most columns: the kernel counts them in 31 bits, where some numbers are negative.
+/// The most rows, and the most columns: the kernel computes with them in `int`, which is signed.
 const MOST: u32 = 1 << 30;
 
 fn count_of_columns(matrix: &'static str, cols: usize) -> Result<u32> {
@@ -315,7 +315,7 @@ fn count_of_columns(matrix: &'static str, cols: usize) -> Result<u32> {
     count.ok_or(Error::TooManyColumns { matrix, cols, limit: MOST as usize })
 }
 
-/// Whether rows of all matrices lie alike towards the vectors in which they are moved.
+/// Whether all matrices are cut into vectors at the same columns, in every row. Then they are moved in vectors.
 fn are_alike(student: &Matrix, teacher: Option<&Matrix>, gradient: Option<&Matrix>) -> bool {
     // Groups are cut by the narrower of student and teacher.
     let cut_by = teacher.filter(|teacher| teacher.dtype.size() < student.dtype.size()).unwrap_or(student);
