@@ -6,9 +6,9 @@
 //! cargo bench --bench cpu -- ratios       # the table alone
 //! ```
 //!
-//! Throughput counts the bytes that must be moved: two matrices read and, with the gradient, one written. `floor` moves them and
-//! computes nothing, past the caches; `copy` does so through them. Samples taken minutes apart say little on a machine that
-//! others use too, so the table at the end takes turns, each run between two of the floor (`kdloss::cpu::bracket`).
+//! Throughput counts the bytes that must be moved: two matrices read and, with the gradient, one written. `floor` moves them past
+//! the caches, `copy` through them; neither computes anything. Samples taken minutes apart say little on a machine that others
+//! use too. So the table at the end takes turns: each run stands between two runs of the floor (`kdloss::cpu::bracket`).
 //! `benches/peers/pytorch.py` times the same loss in PyTorch.
 
 use comfy_table::Table;

@@ -1,5 +1,5 @@
 //! One checked call: what a loss, the shapes of a batch and a target come to. Every backend starts from it, and adds only
-//! where things lie.
+//! where its matrices and labels lie.
 
 use crate::divergence::Soft;
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ pub(crate) struct Call {
     pub(crate) soft: Soft,
 }
 
-/// Which terms are computed, and how one exponential is had from the other.
+/// Which terms are computed, and how one exponential follows from the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Terms {

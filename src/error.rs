@@ -128,7 +128,7 @@ pub enum Error {
         ignore_index: i64,
     },
 
-    /// Vector instructions were asked for that there are not, or that the processor lacks.
+    /// The vector instructions that were asked for do not exist, or the processor lacks them.
     #[error(
         "vector instructions {wanted:?} cannot be used: this processor has {available} (KDLOSS_CPU, or cpu::Options)"
     )]
@@ -250,7 +250,7 @@ pub enum Error {
         limit: u64,
     },
 
-    /// A matrix has more columns than kernels count.
+    /// A matrix has more columns than the kernels can count.
     #[error(
         "the {matrix} matrix has {cols} columns, more than the {limit} that these kernels can count: split its vocabulary"
     )]
@@ -263,7 +263,7 @@ pub enum Error {
         limit: usize,
     },
 
-    /// More rows than the device can keep the losses of.
+    /// A batch has more rows than the device can keep losses of.
     #[error(
         "the batch has {rows} rows, more than the {limit} that this device can hold the losses of: split the batch"
     )]

@@ -35,7 +35,7 @@
 #![cfg_attr(not(feature = "wgpu"), doc = "* `wgpu` (a feature) computes it on any GPU, by WGSL kernels.")]
 #![cfg_attr(feature = "cuda", doc = "* [`cuda`] computes it on NVIDIA's GPUs, by CUDA kernels.")]
 #![cfg_attr(not(feature = "cuda"), doc = "* `cuda` (a feature) computes it on NVIDIA's GPUs, by CUDA kernels.")]
-//! * [`row_part`] and [`Divergence`] are the mathematics: what is known of a part of a row, a monoid, and one formula for a class.
+//! * [`row_part`] and [`Divergence`] are the mathematics: what is known of a part of a row (a monoid), and the formula of one class.
 //!
 //! # What happens at the edges
 //!

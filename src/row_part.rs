@@ -1,11 +1,13 @@
 //! What is known of a part of a row, a monoid: the mathematics that joins tiles, threads, lanes and shards of a vocabulary.
 //!
-//! A part of a row of student logits `s` and teacher logits `t` at temperature `T` is summarised by two references (its
-//! maxima, or numbers near them), by three sums of exponentials relative to them (online softmax: Milakov and Gimelshein,
-//! "Online normalizer calculation for softmax", 2018, algorithm 3), and by the divergence of its two distributions, each
-//! normalised within the part. Parts are merged in any grouping, whatever made them parts.
+//! A row has student logits `s`, teacher logits `t` and a temperature `T`. Three things summarise a part of it:
 //!
-//! With the sums of the whole row, each pair `(s, t)` is compared:
+//! * two references: the maxima of its logits, or numbers near them;
+//! * three sums of exponentials relative to these references (online softmax: Milakov and Gimelshein, "Online normalizer
+//!   calculation for softmax", 2018, algorithm 3);
+//! * the divergence of its two distributions, each normalised within the part.
+//!
+//! Parts may be merged in any grouping, whatever made them parts. With the sums of the whole row, each pair `(s, t)` is compared:
 //!
 //! ```text
 //! δ = ((t - m_t) - (s - m_s)) / T      subtracted first, scaled after: common offsets cancel exactly
@@ -13,8 +15,8 @@
 //! y = c - δ = log q - log p
 //! ```
 //!
-//! What follows from `y` is the [`Divergence`](crate::Divergence)'s. The kernels' `row_part` files are the twins of this one: they
-//! say what a GPU does differently.
+//! What follows from `y` is up to the [`Divergence`](crate::Divergence). The `row_part` files of the kernels are the twins of this
+//! file: they say what a GPU does differently.
 
 pub use crate::divergence::{Soft, Temperature};
 
@@ -95,7 +97,7 @@ pub struct RowPart {
     pub flags: RowFlags,
 }
 
-/// What makes the numbers of one part the whole's.
+/// What relates the numbers of one part to the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Place {
     /// Makes `e^(s - m_s)` relative to the whole's reference. At most 1.
@@ -110,7 +112,7 @@ pub(crate) struct Place {
     pub(crate) difference: f64,
 }
 
-/// Makes sums relative to a part's references relative to the whole's: each at most 1.
+/// What moves a part's sums from its own references to the whole's. Each factor is at most 1.
 #[derive(Debug, Clone, Copy)]
 struct Rebase {
     hard: f64,

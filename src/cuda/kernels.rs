@@ -164,8 +164,8 @@ impl Kernels {
         unsafe { self.launch_raw(stream, workspace, loss, &raw, Target::InPlace) }
     }
 
-    /// Launches the loss of a batch that is described by device addresses, as frameworks have them, and its gradient where it
-    /// has a target, which overlaps nothing that is read (but for the student that it overwrites).
+    /// Launches the loss of a batch that is described by device addresses, as frameworks have them, and its gradient if that has
+    /// a target. The target overlaps nothing that is read, except the student that it overwrites.
     ///
     /// # Errors
     ///
@@ -175,7 +175,7 @@ impl Kernels {
     ///
     /// Until the stream has run the kernel, the addresses must be those of memory that kernels of this context may access
     /// and nobody else writes: matrices of as many elements as they say, one label and one row factor per row, one factor
-    /// of the whole gradient; the gradient's nobody else reads.
+    /// of the whole gradient. Nobody else may read the gradient's memory.
     pub unsafe fn launch_raw(
         &self,
         stream: &CudaStream,

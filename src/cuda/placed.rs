@@ -14,13 +14,13 @@ pub struct Placed {
     pub(super) call: Call,
     /// What there is to compute.
     pub problem: Problem,
-    /// What the kernel has to know of it, but for what the workspace and the plan add.
+    /// The kernel's parameters, without those that the workspace and the plan add.
     #[doc(hidden)]
     pub params: Params,
 }
 
 impl Batch {
-    /// Checks the batch, and says what there is to compute and what the kernel has to know. A separate target that is the
+    /// Checks the batch, and says what there is to compute and which parameters the kernel gets. A separate target that is the
     /// student's matrix counts as [`Target::InPlace`].
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl Batch {
         Ok(())
     }
 
-    /// What is written overlaps nothing that is read, but for the student that a gradient overwrites.
+    /// Checks that what is written overlaps nothing that is read, except the student that a gradient overwrites.
     fn check_aliases(&self, written: &'static str, gradient: &Matrix, teacher: Option<Matrix>) -> Result<()> {
         let list = |address: u64, bytes: usize| address..address + bytes as u64;
         let factors = |factors: Factors| list(factors.address, size_of::<f32>() * factors.len);
@@ -116,7 +116,7 @@ impl Batch {
         gradient_cols: u32,
     ) -> Params {
         let (loss, temperature) = (&call.loss, call.soft.temperature);
-        // Where rows have yet to be counted, the kernel divides.
+        // If the rows are yet to be counted, the kernel divides.
         let denominator = call.fixed_denominator().unwrap_or(1.0);
         let weights = call.gradient_weights(loss.grad_scale, Denominators { hard: denominator, soft: denominator });
         let address = |matrix: Option<Matrix>| matrix.map_or(0, |matrix| matrix.address);
@@ -151,7 +151,7 @@ impl Batch {
     }
 }
 
-/// The most rows, and the most columns: the kernel counts them in 31 bits, where some numbers are negative.
+/// The most rows, and the most columns: the kernel computes with them in `int`, which is signed.
 const MOST: u32 = 1 << 30;
 
 fn count_of_columns(matrix: &'static str, cols: usize) -> Result<u32> {
@@ -159,7 +159,7 @@ fn count_of_columns(matrix: &'static str, cols: usize) -> Result<u32> {
     count.ok_or(Error::TooManyColumns { matrix, cols, limit: MOST as usize })
 }
 
-/// Whether rows of all matrices lie alike towards the vectors in which they are moved.
+/// Whether all matrices are cut into vectors at the same columns, in every row. Then they are moved in vectors.
 fn are_alike(student: &Matrix, teacher: Option<&Matrix>, gradient: Option<&Matrix>) -> bool {
     // Groups are cut by the narrower of student and teacher.
     let cut_by = teacher.filter(|teacher| teacher.dtype.size() < student.dtype.size()).unwrap_or(student);

@@ -1,7 +1,7 @@
 //! A batch that lies in the memory of a GPU, by device address: for frameworks that have pointers.
 //!
-//! [`Kernels::launch_raw`](super::Kernels::launch_raw) takes it, and trusts the addresses; the borrowed views of [`cuda`](super)
-//! are turned into it.
+//! [`Kernels::launch_raw`](super::Kernels::launch_raw) takes such a batch and trusts its addresses. The borrowed views of
+//! [`cuda`](super) become one.
 
 use std::ops::Range;
 
@@ -52,7 +52,7 @@ impl Matrix {
         self.address..self.address + (elements * self.dtype.size()) as u64
     }
 
-    /// Whether in every row the two matrices lie alike towards groups of so many elements.
+    /// Whether both matrices are cut into groups of so many elements at the same columns, in every row.
     pub(super) fn lies_like(&self, other: &Self, elements: u64) -> bool {
         let start = |matrix: &Self| matrix.address / matrix.dtype.size() as u64 % elements;
         let stride = |matrix: &Self| matrix.row_stride as u64 % elements;

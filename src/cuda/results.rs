@@ -27,7 +27,7 @@ pub(super) fn read(call: &Call, totals: &Totals, records: &[RowRecord]) -> Resul
 }
 
 impl Placed {
-    /// The loss, for who launches the kernel otherwise.
+    /// The loss, for those who launch the kernel otherwise.
     #[doc(hidden)]
     pub fn read(&self, totals: &Totals, records: &[RowRecord]) -> Result<LossValue> {
         read(&self.call, totals, records)

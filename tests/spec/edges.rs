@@ -308,7 +308,7 @@ fn a_row_that_counts_and_is_not_finite_is_nan_alone() {
         let teacher = [vec![0.0, 1.0, 0.0], teacher.to_vec(), vec![0.0, 1.0, 0.0]];
         Case::new(loss(), &student, &teacher, &[0, 1, 0])
     };
-    // What the other rows are beside a row that is as they are.
+    // What every row is if all three are good.
     let mut untouched = HashMap::new();
     for_all(&case(&good, &good), |name, outcome| drop(untouched.insert(name.to_owned(), outcome.clone())));
     for bad in &bad {

@@ -166,9 +166,9 @@ fn nearly_equal_and_peaked_rows_as_wide_as_a_language_models() {
     }
 }
 
-/// The CPU path takes a tile relative to the largest of its first 512 logits, and what is above them loses digits: each row has
-/// one logit a little higher than the row before, from where nobody cares to where the tile must be taken again. It holds nearly
-/// all of the row's mass, or shares it with one of those at the beginning, or with many.
+/// The CPU path takes a tile relative to the largest of its first 512 logits, and a logit above that loses digits. Here one logit
+/// is a little higher in each row than in the row before: from where it does not matter, to where the tile must be taken again.
+/// It holds nearly all of the row's mass, or shares it with one of those at the beginning, or with many.
 #[test]
 fn a_logit_far_above_those_that_begin_its_row() {
     const ROWS: usize = 32;
@@ -241,8 +241,8 @@ fn nan_of_any_bits_is_found() {
     }
 }
 
-/// One logit far above a whole tile of equal ones, each row a little further: whichever sum of equals is just below half of the last
-/// digit of the large one, some row has it, and adding many such would lose them all.
+/// One logit lies far above a whole tile of equal ones, a little further in each row. In some row, a sum of so many equals is just
+/// below half of the last digit of the large one: if such sums were added one by one, all of them would be lost.
 #[test]
 fn many_small_addends_behind_a_large_one() {
     let depths = (150..230).map(|tenths| tenths as f32 / 10.0);

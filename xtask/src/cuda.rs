@@ -20,8 +20,8 @@ const TOOLS: [(&str, &str); 3] = [
 /// What names the mock of NVIDIA's driver to the tests.
 const MOCK: &str = "KDLOSS_MOCK_CUDA";
 
-/// Fetches the tools where they are missing, with pip, which it installs where it may. Where that cannot be done it says
-/// what to install; in CI it fails.
+/// Fetches the missing tools with pip, and installs pip if it may. If that cannot be done, it says what to install; in CI it
+/// fails.
 pub(crate) fn provide() -> Result<()> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return not_in_ci("NVIDIA's compilers are fetched on x86-64 Linux only; KDLOSS_NVRTC may name another");

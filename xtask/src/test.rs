@@ -69,8 +69,8 @@ fn all_features(arguments: &[&str]) -> Command {
     command
 }
 
-/// With the mock where the system looks for libraries: its tests of the host code, an example, and the benchmark at sizes
-/// at which it measures nothing.
+/// Runs the tests of the host code, an example and the benchmark (too small to measure anything) with the mock where the system
+/// looks for libraries.
 fn test_over_mock() -> Result<()> {
     let mock = cuda::mock();
     let has_compiler = |(variable, _): &(&str, _)| *variable == "KDLOSS_NVRTC";
@@ -84,8 +84,8 @@ fn test_over_mock() -> Result<()> {
     Ok(())
 }
 
-/// The unsafe parts (instruction sets, memory-mapped files) where memory errors are fatal. The front end for candle and the
-/// WGSL backend have none; what would be watched in their place is candle, for minutes of compiling, and graphics drivers.
+/// Tests the unsafe parts (instruction sets, memory-mapped files) where memory errors are fatal. The front end for candle and the
+/// WGSL backend have no such parts: there AddressSanitizer would watch candle, after minutes of compiling, and graphics drivers.
 fn test_sanitized() -> Result<()> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")) {
         println!("skipped: AddressSanitizer is set up for {SANITIZER_TARGET} only");

@@ -90,7 +90,7 @@ pub struct Run {
     totals: Buffer,
 }
 
-/// Every residency, each on buffers of its own and in place; and where two numbers are computed by one instruction.
+/// Every residency, each with a gradient of its own and in place; and a GPU that computes two numbers by one instruction.
 pub fn all() -> Vec<Implementation> {
     if !kernels::are_there() {
         return Vec::new();
