@@ -20,7 +20,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pub labels_file: Option<PathBuf>,
 
-    /// Name of the labels' tensor: an I64 or I32 for each row [default: labels]
+    /// Name of the labels' tensor: a whole number for each row [default: labels]
+    ///
+    /// [N] or [B, S], also with an axis of 1 behind: [N, 1], [B, S, 1]. I64 or I32; I16, I8, U32, U16 and U8 are
+    /// converted.
     #[arg(long, value_name = "NAME")]
     pub(crate) labels: Option<String>,
 
