@@ -74,7 +74,8 @@ pub struct EvalArgs {
     /// Write the gradient with respect to the student's logits to this file
     ///
     /// It becomes the tensor `grad`, F32, [rows, vocab], also where the logits have three dimensions. The file appears
-    /// when it is complete.
+    /// when it is complete, where a symbolic link leads. A pipe or a device is written to directly; where it is
+    /// /dev/stdout, the result goes to stderr.
     #[arg(long, value_name = "FILE")]
     pub grad_out: Option<PathBuf>,
 

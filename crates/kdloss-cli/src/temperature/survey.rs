@@ -97,12 +97,7 @@ impl Sources<'_> {
     }
 
     /// `T² · KL` at each temperature, of each of the rows; nothing without a student.
-    fn soft_terms(
-        &self,
-        rows: Range<usize>,
-        teacher: &LogitsRows<'_>,
-        temperatures: &[f64],
-    ) -> Result<Vec<Vec<f64>>> {
+    fn soft_terms(&self, rows: Range<usize>, teacher: &LogitsRows<'_>, temperatures: &[f64]) -> Result<Vec<Vec<f64>>> {
         let Some(student) = &self.student else {
             return Ok(Vec::new());
         };

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::support::{Folder, Stored, error, eval, f32s, f64s, gradient, i64s, i8s, i16s, kdloss, noise, run, u8s, u16s, u32s};
+use super::support::{
+    Folder, Stored, error, eval, f32s, f64s, gradient, i8s, i16s, i64s, kdloss, noise, run, u8s, u16s, u32s,
+};
 
 fn widened(logits: &[f32]) -> Vec<f64> {
     logits.iter().copied().map(f64::from).collect()

@@ -169,12 +169,12 @@ fn outputs_that_cannot_be_written() {
     // Longer than a name may be, so that the temporary file is refused as well: what is said is about the user's own.
     let long = format!("cannot write {}", folder.path(&"g".repeat(300)).display());
     refused(&folder.path(&"g".repeat(300)), &long);
-    refused(&folder.path("."), "not a regular file");
+    refused(&folder.path("."), "no file and no pipe");
     #[cfg(unix)]
     {
         let socket = folder.path("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
-        refused(&socket, "not a regular file");
+        refused(&socket, "no file and no pipe");
         std::fs::remove_file(&socket).expect("still there");
     }
     assert_eq!(std::fs::read(&file).expect("there"), before);

@@ -8,10 +8,16 @@ mod doctor;
 mod errors;
 mod eval;
 mod foreign;
+#[cfg(target_os = "linux")]
+mod full;
 mod golden;
 mod layout;
+#[cfg(unix)]
+mod signals;
 mod support;
 mod temperature;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 mod width;
+#[cfg(unix)]
+mod writing;
