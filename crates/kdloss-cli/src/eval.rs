@@ -40,6 +40,8 @@ pub(crate) fn run(args: &EvalArgs, out: &mut dyn Write) -> Result<()> {
     let input_paths = paths(&args.logits, labels_file);
     let output = args.grad_out.as_deref().map(|path| OutputFile::create(path, &input_paths)).transpose()?;
 
+    // A gradient that is read from stdout must not end with a table.
+    let report_to_stderr = output.as_ref().is_some_and(OutputFile::is_stdout);
     let batch = inputs.batch();
     let (value, milliseconds) = match output {
         None => timed(|| engine.evaluate(&loss, &batch, None))?,
@@ -52,6 +54,8 @@ pub(crate) fn run(args: &EvalArgs, out: &mut dyn Write) -> Result<()> {
         }
     };
     let report = Report { args, loss, pick, engine, vocab, value, milliseconds };
+    let mut stderr = std::io::stderr();
+    let out = if report_to_stderr { &mut stderr } else { out };
     if args.json { report.write_json(out) } else { report.write_table(out) }
 }
 

@@ -10,16 +10,21 @@
 //!
 //! A command reads its arguments (`args`), maps files (`tensors`, `logits`, `inputs`), asks one of the library's backends
 //! (`backend`), and prints (`output`) or draws (`plot`). What stops a command becomes one line on stderr and exit code 2
-//! (`failure`); wrong arguments have the same code, and clap's words. A file is written whole or not at all (`output_file`).
+//! (`failure`); wrong arguments have the same code, and clap's words. A file is written whole or not at all (`output_file`),
+//! also where a signal ends the program (`temporary`, `signals`); what a path leads to decides how (`destination`).
 
 mod args;
 mod backend;
 mod bench;
 mod chart;
+mod destination;
 mod doctor;
+mod elements;
 mod eval;
 mod failure;
+mod foreign;
 mod inputs;
+mod labels;
 mod logits;
 mod machine;
 mod memory;
@@ -27,7 +32,9 @@ mod output;
 mod output_file;
 mod plot;
 mod remedy;
+mod signals;
 mod temperature;
+mod temporary;
 mod tensors;
 
 use std::io::Write;

@@ -20,7 +20,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pub labels_file: Option<PathBuf>,
 
-    /// Name of the labels' tensor: an I64 or I32 for each row [default: labels]
+    /// Name of the labels' tensor: a whole number for each row [default: labels]
+    ///
+    /// [N] or [B, S], also with an axis of 1 behind: [N, 1], [B, S, 1]. I64 or I32; I16, I8, U32, U16 and U8 are
+    /// converted.
     #[arg(long, value_name = "NAME")]
     pub(crate) labels: Option<String>,
 
@@ -71,7 +74,8 @@ pub struct EvalArgs {
     /// Write the gradient with respect to the student's logits to this file
     ///
     /// It becomes the tensor `grad`, F32, [rows, vocab], also where the logits have three dimensions. The file appears
-    /// when it is complete.
+    /// when it is complete, where a symbolic link leads. A pipe or a device is written to directly; where it is
+    /// /dev/stdout, the result goes to stderr.
     #[arg(long, value_name = "FILE")]
     pub grad_out: Option<PathBuf>,
 

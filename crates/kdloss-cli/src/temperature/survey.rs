@@ -7,7 +7,7 @@ use kdloss::{Batch, DistillationLoss, cpu};
 use rayon::prelude::*;
 
 use crate::failure::{Failure, Result};
-use crate::logits::LogitsTensor;
+use crate::logits::{LogitsRows, LogitsTensor};
 
 use super::softness::{Softness, softness};
 
@@ -50,8 +50,9 @@ impl Sources<'_> {
         let progress = progress_bar(rows, long && !quiet);
         for start in (0..rows).step_by(ROWS_AT_A_TIME) {
             let part = start..rows.min(start + ROWS_AT_A_TIME);
-            let soft = self.soft_terms(part.clone(), temperatures)?;
-            for (index, teacher) in self.teacher_softness(part.clone(), temperatures).into_iter().enumerate() {
+            let teacher = self.teacher.read(part.clone())?;
+            let soft = self.soft_terms(part.clone(), &teacher, temperatures)?;
+            for (index, teacher) in self.teacher_softness(&teacher, temperatures).into_iter().enumerate() {
                 let Some(teacher) = teacher.filter(|_| soft.iter().all(|terms| !terms[index].is_nan())) else {
                     left_out_rows += 1;
                     continue;
@@ -86,23 +87,22 @@ impl Sources<'_> {
         Ok(Survey { rows, vocab: self.vocab, left_out_rows, levels: levels.collect() })
     }
 
-    /// The teacher's softness in each of the rows, at each temperature.
-    fn teacher_softness(&self, rows: Range<usize>, temperatures: &[f64]) -> Vec<Option<Vec<Softness>>> {
+    /// The teacher's softness in each of its rows, at each temperature.
+    fn teacher_softness(&self, teacher: &LogitsRows<'_>, temperatures: &[f64]) -> Vec<Option<Vec<Softness>>> {
         let of_row = |buffer: &mut Vec<f32>, row| {
-            self.teacher.read_row(row, self.vocab, buffer);
+            teacher.read_row(row, self.vocab, buffer);
             softness(buffer, temperatures)
         };
-        rows.into_par_iter().map_init(Vec::new, of_row).collect()
+        (0..teacher.rows).into_par_iter().map_init(Vec::new, of_row).collect()
     }
 
     /// `T² · KL` at each temperature, of each of the rows; nothing without a student.
-    fn soft_terms(&self, rows: Range<usize>, temperatures: &[f64]) -> Result<Vec<Vec<f64>>> {
+    fn soft_terms(&self, rows: Range<usize>, teacher: &LogitsRows<'_>, temperatures: &[f64]) -> Result<Vec<Vec<f64>>> {
         let Some(student) = &self.student else {
             return Ok(Vec::new());
         };
-        let batch = Batch::new(student.matrix_of(rows.clone()))
-            .with_teacher(self.teacher.matrix_of(rows))
-            .with_vocab(self.vocab);
+        let student = student.read(rows)?;
+        let batch = Batch::new(student.matrix()).with_teacher(teacher.matrix()).with_vocab(self.vocab);
         let terms = |&temperature: &f64| {
             let value = cpu::forward(&soft_loss(temperature), &batch)?;
             Ok(value.rows.iter().map(|row| row.total).collect())

@@ -34,6 +34,11 @@ stored!(f16s, f16, F16);
 stored!(bf16s, bf16, BF16);
 stored!(i64s, i64, I64);
 stored!(i32s, i32, I32);
+stored!(i16s, i16, I16);
+stored!(i8s, i8, I8);
+stored!(u8s, u8, U8);
+stored!(u16s, u16, U16);
+stored!(u32s, u32, U32);
 
 /// A temporary folder.
 pub(crate) struct Folder(TempDir);
