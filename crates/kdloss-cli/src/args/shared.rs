@@ -30,6 +30,13 @@ pub struct LogitsArgs {
     /// How many columns are classes; the others are padding [default: the smaller width]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) vocab: Option<usize>,
+
+    /// Make an error of what is otherwise a warning on stderr
+    ///
+    /// Warned about are logits that look like probabilities, more than a twentieth of the teacher's columns dropped
+    /// because the student is narrower (unless --vocab is given), and a loss that is NaN.
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,10 +1,12 @@
 //! The `kdloss` program as its users meet it: processes, files, exit codes.
 
 mod bench;
+mod completions;
 mod conversions;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod doctor;
+mod doubts;
 mod errors;
 mod eval;
 mod foreign;
