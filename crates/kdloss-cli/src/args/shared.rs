@@ -11,8 +11,8 @@ pub struct LogitsArgs {
     ///
     /// Logits are [N, V] or [B, S, V], which is B·S rows; F32, F16, BF16, or F64, which is converted to F32. Student and
     /// teacher may differ in type and width. Classes are the last axis: of images, [B, C, H, W], save
-    /// `logits.permute(0, 2, 3, 1).flatten(0, 2)`. The file is mapped, not read as a whole: leave it unchanged while the
-    /// program runs.
+    /// `logits.permute(0, 2, 3, 1).flatten(0, 2).contiguous()`. The file is mapped, and only what is converted or lies
+    /// unaligned is copied: leave it unchanged while the program runs.
     pub file: PathBuf,
 
     /// File with the teacher's logits, if it is another one
