@@ -18,6 +18,8 @@ mod layout;
 mod signals;
 mod support;
 mod temperature;
+#[cfg(target_os = "linux")]
+mod unaligned;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 mod width;
