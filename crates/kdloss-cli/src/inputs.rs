@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use kdloss::{Batch, DistillationLoss};
 
 use crate::args::{EvalArgs, LogitsArgs};
+use crate::doubts::{self, Doubts};
 use crate::failure::{Failure, Result};
 use crate::labels::{LabelsRows, LabelsTensor};
 use crate::logits::{LogitsRows, LogitsTensor, vocab};
@@ -77,8 +78,8 @@ impl<'n> Wanted<'n> {
 
 /// What `eval` computes the loss of.
 pub(crate) struct EvalInputs<'a> {
-    pub(crate) student: LogitsRows<'a>,
-    pub(crate) teacher: Option<LogitsRows<'a>>,
+    student: LogitsRows<'a>,
+    teacher: Option<LogitsRows<'a>>,
     labels: Option<LabelsRows<'a>>,
     pub(crate) vocab: usize,
 }
@@ -114,6 +115,21 @@ impl<'a> EvalInputs<'a> {
 
     pub(crate) fn rows(&self) -> usize {
         self.student.rows
+    }
+
+    /// Columns of the teacher that are no classes.
+    pub(crate) fn dropped_teacher_columns(&self) -> usize {
+        self.teacher.as_ref().map_or(0, |teacher| teacher.cols - self.vocab)
+    }
+
+    /// Raises what is doubtful about the tensors; the width is not where it was asked for.
+    pub(crate) fn raise(&self, doubts: &Doubts, vocab_is_given: bool) -> Result<()> {
+        doubts.raise(doubts::probabilities("student", &self.student))?;
+        let Some(teacher) = &self.teacher else {
+            return Ok(());
+        };
+        doubts.raise(doubts::probabilities("teacher", teacher))?;
+        doubts.raise(doubts::dropped_columns(teacher.cols, self.vocab).filter(|_| !vocab_is_given))
     }
 
     pub(crate) fn batch(&self) -> Batch<'_> {

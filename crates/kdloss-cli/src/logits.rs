@@ -135,9 +135,9 @@ impl LogitsRows<'_> {
 fn shape_remedy(shape: &[usize]) -> String {
     match *shape {
         [_, classes, _, _] => format!(
-            "classes must be the last axis of [N, V] or [B, S, V]: of [B, C, H, W], take \
-             tensor.permute(0, 2, 3, 1).flatten(0, 2), or array.transpose(0, 2, 3, 1).reshape(-1, {classes}), and the \
-             labels [B, H, W] flattened"
+            "classes must be the last axis of [N, V] or [B, S, V]: of [B, C, H, W], save \
+             tensor.permute(0, 2, 3, 1).flatten(0, 2).contiguous(), or \
+             array.transpose(0, 2, 3, 1).reshape(-1, {classes})"
         ),
         [_, _, _, _, ..] => "classes must be the last axis of [N, V] or [B, S, V]: move them there \
                              (tensor.movedim(1, -1), or np.moveaxis(array, 1, -1)), then flatten the other axes"

@@ -90,8 +90,9 @@ Per row, with student logits s, teacher logits t and label y:
   soft = T² · KL(softmax(t / T) ‖ softmax(s / T))
   loss = alpha · hard + (1 - alpha) · soft
 
-JSON: loss, hard, soft, rows, vocab, counted_rows (rows whose label is a class; all, without labels), nonfinite_rows
-(rows that count for a term and hold NaN or +inf or are masked throughout), backend, device, milliseconds (of the
+JSON: loss, hard, soft, rows, vocab, dropped_teacher_columns (those that are no classes, as the student has fewer or
+--vocab says), counted_rows (rows whose label is a class; all, without labels), nonfinite_rows (rows that count for a
+term and hold NaN or +inf or are masked throughout), backend, device, milliseconds (of the
 computation; on a GPU, of compiling the kernels and of transfers too); with --reduction none also row_losses, and loss,
 hard and soft are sums. A term that is not computed is null; infinities and NaN are the strings \"inf\", \"-inf\" and
 \"nan\".
@@ -101,7 +102,8 @@ Examples:
   kdloss eval student.safetensors --teacher-file teacher.safetensors --teacher logits --student logits
   kdloss eval lm.safetensors --shift --denominator 4096       a language model, under gradient accumulation
   kdloss eval batch.safetensors --alpha 0 --grad-out grad.safetensors --json
-  kdloss eval batch.safetensors --backend wgpu --adapter nvidia";
+  kdloss eval batch.safetensors --backend wgpu --adapter nvidia
+  kdloss eval batch.safetensors --strict --grad-out grad.safetensors      no gradient of a mistake";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReductionChoice {

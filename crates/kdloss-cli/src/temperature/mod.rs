@@ -9,6 +9,7 @@ mod survey;
 use std::io::Write;
 
 use crate::args::TemperatureArgs;
+use crate::doubts::Doubts;
 use crate::failure::Result;
 use crate::inputs::{Files, Wanted, paths};
 use crate::logits::{LogitsTensor, vocab};
@@ -27,6 +28,7 @@ pub(crate) fn run(args: &TemperatureArgs, out: &mut dyn Write) -> Result<()> {
     let plot = args.plot.as_deref().map(|path| Picture::create(path, &paths(&args.logits, None))).transpose()?;
 
     let sources = Sources { teacher, student, vocab };
+    sources.raise(&Doubts::new(args.logits.strict), args.logits.vocab.is_some())?;
     let survey = sources.survey(&temperatures, args.json)?;
     if let Some(plot) = plot {
         plot::draw(plot, &survey)?;

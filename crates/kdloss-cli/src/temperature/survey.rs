@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kdloss::{Batch, DistillationLoss, cpu};
 use rayon::prelude::*;
 
+use crate::doubts::{self, Doubts};
 use crate::failure::{Failure, Result};
 use crate::logits::{LogitsRows, LogitsTensor};
 
@@ -29,6 +30,8 @@ pub(crate) struct Level {
 pub(crate) struct Survey {
     pub(crate) rows: usize,
     pub(crate) vocab: usize,
+    /// Columns that the teacher has beyond those.
+    pub(crate) dropped_teacher_columns: usize,
     /// Rows without a distribution, which no mean includes.
     pub(crate) left_out_rows: usize,
     pub(crate) levels: Vec<Level>,
@@ -42,6 +45,16 @@ pub(crate) struct Sources<'a> {
 }
 
 impl Sources<'_> {
+    /// Raises what is doubtful about the tensors; the width is not where it was asked for.
+    pub(crate) fn raise(&self, doubts: &Doubts, vocab_is_given: bool) -> Result<()> {
+        doubts.raise(doubts::probabilities("teacher", &first_rows(&self.teacher)?))?;
+        let Some(student) = &self.student else {
+            return Ok(());
+        };
+        doubts.raise(doubts::probabilities("student", &first_rows(student)?))?;
+        doubts.raise(doubts::dropped_columns(self.teacher.cols, self.vocab).filter(|_| !vocab_is_given))
+    }
+
     pub(crate) fn survey(&self, temperatures: &[f64], quiet: bool) -> Result<Survey> {
         let rows = self.teacher.rows();
         let mut sums = vec![(Softness { entropy: 0.0, top1: 0.0, outside_head: 0.0 }, 0.0); temperatures.len()];
@@ -84,7 +97,8 @@ impl Sources<'_> {
             },
             soft: self.student.as_ref().map(|_| mean(soft_sum)),
         });
-        Ok(Survey { rows, vocab: self.vocab, left_out_rows, levels: levels.collect() })
+        let dropped_teacher_columns = self.teacher.cols - self.vocab;
+        Ok(Survey { rows, vocab: self.vocab, dropped_teacher_columns, left_out_rows, levels: levels.collect() })
     }
 
     /// The teacher's softness in each of its rows, at each temperature.
@@ -122,6 +136,11 @@ impl Survey {
     pub(crate) fn counted_rows(&self) -> usize {
         self.rows - self.left_out_rows
     }
+}
+
+/// As many rows as are read at a time.
+fn first_rows<'a>(logits: &LogitsTensor<'a>) -> Result<LogitsRows<'a>> {
+    logits.read(0..logits.rows().min(ROWS_AT_A_TIME))
 }
 
 /// The loss that is the soft term alone.

@@ -1,10 +1,12 @@
 //! The `kdloss` program as its users meet it: processes, files, exit codes.
 
 mod bench;
+mod completions;
 mod conversions;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod doctor;
+mod doubts;
 mod errors;
 mod eval;
 mod foreign;
@@ -16,6 +18,8 @@ mod layout;
 mod signals;
 mod support;
 mod temperature;
+#[cfg(target_os = "linux")]
+mod unaligned;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 mod width;

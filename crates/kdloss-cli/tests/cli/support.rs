@@ -119,6 +119,14 @@ pub(crate) fn json(mut process: Command) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON value")
 }
 
+/// The JSON object of a successful run, and the one warning that it prints.
+pub(crate) fn json_and_warning(mut process: Command) -> (Value, String) {
+    let output = process.arg("--json").assert().success().get_output().clone();
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert!(stderr.starts_with("warning: ") && stderr.ends_with('\n') && stderr.lines().count() == 1, "{stderr}");
+    (serde_json::from_slice(&output.stdout).expect("one JSON value"), stderr)
+}
+
 pub(crate) fn eval(file: &Path, args: &str) -> Value {
     json(run("eval", file, args))
 }
@@ -154,4 +162,13 @@ pub(crate) fn gradient(path: &Path) -> (Vec<usize>, Vec<f32>) {
 /// Whether `left` is within `tolerance` of `right`; never where either is NaN.
 pub(crate) fn close(left: f64, right: f64, tolerance: f64) -> bool {
     (left - right).abs() <= tolerance
+}
+
+/// The probabilities of logits, row by row.
+pub(crate) fn softmaxed(logits: &[f32], width: usize) -> Vec<f32> {
+    let row = |row: &[f32]| {
+        let sum: f32 = row.iter().map(|logit| logit.exp()).sum();
+        row.iter().map(move |logit| logit.exp() / sum).collect::<Vec<_>>()
+    };
+    logits.chunks_exact(width).flat_map(row).collect()
 }
