@@ -3,9 +3,9 @@
 use kdloss::{DType, DistillationLoss, IgnoredRows, Reduction};
 
 use crate::case::{Case, LabelVec, Layout, Table};
-use crate::contract::check;
+use crate::contract::{check, check_all};
 use crate::generate::{self, Rows};
-use crate::implementations::{DTYPES, Implementation, all};
+use crate::implementations::{DTYPES, Implementation, all, in_turn};
 
 /// Each width, and how many rows it is tried with.
 const SHAPES: &[(usize, &[usize])] = &[
@@ -32,8 +32,12 @@ fn loss(temperature: f64, alpha: f64) -> DistillationLoss {
     DistillationLoss::new().with_temperature(temperature).with_alpha(alpha)
 }
 
+/// CUDA's seven implementations in turn. Up to 4097 columns 6 temperatures and 3 values of α make 18 turns for each shape: each
+/// implementation meets each shape twice at least, and each temperature and each α at each width. Wider rows have 12 turns for
+/// each width, which are enough for all seven, and the widest 6.
 #[test]
 fn every_shape_temperature_and_alpha() {
+    let mut turn = 0;
     for &(vocab, row_counts) in SHAPES {
         for &row_count in row_counts {
             let Rows { student, teacher, labels } = generate::rows(1, row_count, vocab, 3.0);
@@ -48,15 +52,19 @@ fn every_shape_temperature_and_alpha() {
             for &temperature in temperatures {
                 for alpha in ALPHAS {
                     case.loss = loss(temperature, alpha);
-                    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+                    check_all(&in_turn(turn), &case);
+                    turn += 1;
                 }
             }
         }
     }
 }
 
+/// CUDA's implementations in turn: at 4 widths each combination meets 4 of the 7, and each type of each matrix meets all of them
+/// at each width. `cuda/compiled.rs` looks at what is compiled for the combinations.
 #[test]
 fn every_combination_of_storage_types() {
+    let mut turn = 0;
     for vocab in [7, 1000, 2049, 50_257] {
         let Rows { student, teacher, labels } = generate::rows(2, 3, vocab, 2.0);
         for student_type in DTYPES {
@@ -67,7 +75,8 @@ fn every_combination_of_storage_types() {
                         teacher_type,
                         gradient_type,
                     );
-                    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+                    check_all(&in_turn(turn), &case);
+                    turn += 1;
                 }
             }
         }
@@ -114,7 +123,7 @@ fn odd_row_strides_and_padded_vocabularies() {
             case.teacher = Some(Table::of_rows(&teacher, layout(teacher_extra, DType::F32)));
             case.gradient = layout(gradient_extra, dtype);
             case.vocab = Some(vocab);
-            all().iter().for_each(|implementation| drop(check(implementation, &case)));
+            check_all(&all(), &case);
         }
     }
 }
@@ -122,6 +131,7 @@ fn odd_row_strides_and_padded_vocabularies() {
 #[test]
 fn every_reduction_scale_and_label_type() {
     let Rows { student, teacher, labels } = generate::rows(5, 11, 127, 2.0);
+    let all = all();
     let mut case = Case::new(loss(4.0, 0.5), &student, &teacher, &labels);
     for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None, Reduction::DividedBy(3.5)] {
         for ignored_rows in [IgnoredRows::Skip, IgnoredRows::SoftOnly] {
@@ -136,7 +146,7 @@ fn every_reduction_scale_and_label_type() {
                     let narrow = labels.iter().map(|&label| label as i32).collect();
                     case.labels =
                         Some(if alpha == 0.5 { LabelVec::I32(narrow) } else { LabelVec::I64(labels.clone()) });
-                    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+                    check_all(&all, &case);
                 }
             }
         }
@@ -147,7 +157,7 @@ fn every_reduction_scale_and_label_type() {
 fn more_rows_than_are_prepared_at_a_time() {
     let Rows { student, teacher, labels } = generate::rows(6, 5000, 3, 2.0);
     let case = Case::new(loss(4.0, 0.5), &student, &teacher, &labels);
-    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+    check_all(&all(), &case);
 }
 
 #[test]
@@ -161,7 +171,7 @@ fn nearly_equal_and_peaked_rows_as_wide_as_a_language_models() {
         teacher[0][4711] += peak;
         for temperature in [1.0, 20.0] {
             let case = Case::new(loss(temperature, 0.5), &student, &teacher, &labels);
-            all().iter().for_each(|implementation| drop(check(implementation, &case)));
+            check_all(&all(), &case);
         }
     }
 }
@@ -191,7 +201,7 @@ fn a_logit_far_above_those_that_begin_its_row() {
             for temperature in TEMPERATURES {
                 for alpha in ALPHAS {
                     let case = Case::new(loss(temperature, alpha), &student, teacher, &labels);
-                    of_the_cpu.iter().for_each(|implementation| drop(check(implementation, &case)));
+                    check_all(&of_the_cpu, &case);
                 }
             }
         }
@@ -220,7 +230,7 @@ fn few_logits_that_nearly_agree_far_above_those_that_begin_their_row() {
         let labels = vec![3; ROWS];
         for temperature in [1.0, 2.0, 3.7] {
             let case = Case::new(loss(temperature, 0.0), &student, &teacher, &labels);
-            of_the_cpu.iter().for_each(|implementation| drop(check(implementation, &case)));
+            check_all(&of_the_cpu, &case);
         }
     }
 }
@@ -250,7 +260,7 @@ fn many_small_addends_behind_a_large_one() {
     let labels = vec![0; student.len()];
     for (temperature, alpha) in [(1.0, 1.0), (1.0, 0.5), (2.0, 0.5), (3.7, 0.5)] {
         let case = Case::new(loss(temperature, alpha), &student, &student, &labels);
-        of_the_cpu().iter().for_each(|implementation| drop(check(implementation, &case)));
+        check_all(&of_the_cpu(), &case);
     }
 }
 

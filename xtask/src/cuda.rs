@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::commands::{Result, cargo, project, run};
+use crate::commands::{Result, project, run};
 
 /// Python packages that hold the tools. PTX differs between releases, so the versions are fixed.
 const PACKAGES: [&str; 3] =
@@ -43,13 +43,12 @@ pub(crate) fn provide() -> Result<()> {
     }
 }
 
-/// Builds the mock of NVIDIA's driver, and puts a copy of it under the driver's name into a folder of its own.
+/// Puts a copy of the mock of NVIDIA's driver, which has been built, under the driver's name into a folder of its own.
 /// Programs find it there and nowhere else.
-pub(crate) fn build_mock() -> Result<()> {
+pub(crate) fn copy_mock() -> Result<()> {
     if !cfg!(target_os = "linux") {
         return not_in_ci("the mock of NVIDIA's driver is for Linux");
     }
-    run(&mut cargo(&["build", "--quiet", "--package", "mock-libcuda"]))?;
     let copy = mock();
     let built = project().join("target/debug/libmock_libcuda.so");
     let put = || {
