@@ -104,6 +104,7 @@
 mod bench;
 mod gradient;
 mod join;
+mod peak;
 mod recipe;
 mod rows;
 mod settings;
