@@ -3,6 +3,7 @@
 use super::sums::PairwiseSums;
 use crate::cpu::gradient::kept::Kept;
 use crate::cpu::recipe::Recipe;
+use crate::cpu::simd::strips::Strip;
 use crate::cpu::simd::{Simd, Task, Vector};
 
 /// What was kept of an element, or the sums of that over several.
@@ -45,8 +46,9 @@ impl Task for Others<'_> {
         for index in 0..students.len().max(hards.len()) {
             let mut sums = [zero; 3];
             for vector in 0..S::V::IN_STRIP {
-                let [r, w, hard] = [students, teachers, hards]
-                    .map(|plane| plane.get(index).map_or(zero, |strip| simd.load(strip, vector)));
+                let r = kept_vector(simd, students, index, vector);
+                let w = kept_vector(simd, teachers, index, vector);
+                let hard = kept_vector(simd, hards, index, vector);
                 sums = [sums[0] + r, sums[1] + w, sums[2] + hard_exponential(recipe, r, hard)];
             }
             pairwise.add(index, sums);
@@ -59,6 +61,15 @@ impl Task for Others<'_> {
         let numbers = |[student, teacher, hard]: [f32; 3]| KeptNumbers { student, teacher, hard };
         let [r, w, hard] = element;
         (numbers([r, w, hard_exponential(recipe, r, hard)]), numbers(pairwise.total()))
+    }
+}
+
+/// Vector number `vector` of strip number `index` of a plane; zeros if the plane is not kept.
+#[inline(always)]
+fn kept_vector<S: Simd>(simd: S, plane: &[Strip], index: usize, vector: usize) -> S::V {
+    match plane.get(index) {
+        Some(strip) => simd.load(strip, vector),
+        None => simd.splat(0.0),
     }
 }
 
