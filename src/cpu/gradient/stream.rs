@@ -33,10 +33,7 @@ impl<'g, T: Element> Stream<'g, T> {
         if to.is_empty() {
             return None;
         }
-        let own = self.own.map(|place| match place {
-            Some(place) => Some((place, to.as_flattened()[place])),
-            None => None,
-        });
+        let own = self.own.map(|place| place.map(|place| (place, to.as_flattened()[place])));
         Some(StripWriter {
             to,
             // A stored vector ends in the vector of the gradient after the one in which it begins.
