@@ -12,10 +12,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The temperature, or its square, is not a positive normal `f32`.
+    /// The temperature lies outside [`TEMPERATURES`](crate::DistillationLoss::TEMPERATURES).
     #[error(
-        "temperature {temperature} cannot be used: it and its square must be positive normal f32 numbers \
-         (2 to 10 is usual, 4 is a good start)"
+        "temperature {temperature} lies outside {}..={}, where the loss keeps its digits: \
+         2 to 10 is usual, 4 is a good start, and far above 20 hardly anything changes",
+        crate::DistillationLoss::TEMPERATURES.start(),
+        crate::DistillationLoss::TEMPERATURES.end()
     )]
     InvalidTemperature {
         /// The temperature given.

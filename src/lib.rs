@@ -54,6 +54,7 @@
 //! | vocabularies padded to different widths | columns from `vocab` on are never read; the gradient there is 0; between `cols` and `row_stride` nothing is touched |
 //! | a common offset on a row | changes nothing beyond rounding |
 //! | no rows; a vocabulary of 1 | the loss is 0 |
+//! | a temperature outside 0.0001..=10 000 ([`DistillationLoss::TEMPERATURES`]), or NaN | an [`Error`]: beyond, `f32` sums do not keep the digits of the soft term |
 //! | parameters out of range, shapes that do not fit | an [`Error`] with the offending values, before anything is written |
 //! | the same input again | the same bits, on any number of threads, in any chunks |
 //!

@@ -3,9 +3,9 @@
 use kdloss::{DType, DistillationLoss, IgnoredRows, Reduction};
 
 use crate::case::{Case, LabelVec, Layout, Table};
-use crate::contract::{check, check_all};
+use crate::contract::{check, check_all, close};
 use crate::generate::{self, Rows};
-use crate::implementations::{DTYPES, Implementation, all, in_turn};
+use crate::implementations::{DTYPES, all, in_turn, of_the_cpu, run_reference};
 
 /// Each width, and how many rows it is tried with.
 const SHAPES: &[(usize, &[usize])] = &[
@@ -182,9 +182,7 @@ fn nearly_equal_and_peaked_rows_as_wide_as_a_language_models() {
 #[test]
 fn a_logit_far_above_those_that_begin_its_row() {
     const ROWS: usize = 32;
-    // On an executed GPU it would take minutes.
-    let of_the_cpu: Vec<_> =
-        all().into_iter().filter(|implementation| implementation.name.starts_with("cpu")).collect();
+    let of_the_cpu = of_the_cpu();
     let noise = generate::rows(8, 2 * ROWS, 1500, 1.0);
     for (floor, beside) in [(-40.0, -40.0), (-40.0, 0.0), (0.0, 0.0)] {
         let row = |index: usize, scale: f32| {
@@ -274,7 +272,25 @@ fn a_logit_near_the_largest_number() {
     }
 }
 
-/// What takes the CPU path's own ways with a tile; on an executed GPU it would take minutes.
-fn of_the_cpu() -> Vec<Implementation> {
-    all().into_iter().filter(|implementation| implementation.name.starts_with("cpu")).collect()
+/// The contract ends at T = 20. Up to the ends of what is accepted, the loss and the gradient keep five and four digits.
+#[test]
+fn the_most_extreme_temperatures() {
+    for vocab in [50, 1000, 9000, 151_936] {
+        let mut random = generate::Random::new(vocab as u64);
+        let mut row = || (0..vocab).map(|_| (40.0 * random.unit() - 20.0) as f32).collect::<Vec<f32>>();
+        let (student, teacher) = (row(), row());
+        for temperature in [*DistillationLoss::TEMPERATURES.start(), *DistillationLoss::TEMPERATURES.end()] {
+            let case = Case::row(loss(temperature, 0.0), &student, &teacher, 0);
+            let want = run_reference(&case).unwrap();
+            for implementation in of_the_cpu() {
+                let got = (implementation.run)(&case).unwrap();
+                let norm = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>().sqrt();
+                let differences = &mut got.gradient.iter().zip(&want.gradient).map(|(got, want)| got - want);
+                let error = norm(differences) / norm(&mut want.gradient.iter().copied());
+                let name = implementation.name;
+                assert!(error <= 1e-4, "{name}: T = {temperature}, {vocab} classes: off by {error:e} of the norm");
+                assert!(close(got.value.loss, want.value.loss, 1e-5 * want.value.loss), "{name}: T = {temperature}");
+            }
+        }
+    }
 }

@@ -85,6 +85,11 @@ pub fn in_turn(turn: usize) -> Vec<Implementation> {
     all
 }
 
+/// What takes the CPU path's own ways with a tile; on an executed GPU it would take minutes.
+pub fn of_the_cpu() -> Vec<Implementation> {
+    all().into_iter().filter(|implementation| implementation.name.starts_with("cpu")).collect()
+}
+
 /// Every implementation, the reference first.
 pub fn all_and_reference() -> Vec<Implementation> {
     let mut all = all();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use half::{bf16, f16};
-use kdloss::{Batch, Elements, Matrix};
+use kdloss::{Elements, Matrix};
 use safetensors::Dtype;
 
 use crate::elements::{Runs, converted, stored};
@@ -146,14 +146,13 @@ fn shape_remedy(shape: &[usize]) -> String {
     }
 }
 
-/// How many columns are classes: what was asked for, which both must have, else what the library takes.
+/// How many columns are classes: what was asked for, which both must have, else the smaller width.
 pub(crate) fn vocab(
     requested: Option<usize>,
     first: &LogitsTensor<'_>,
     second: Option<&LogitsTensor<'_>>,
 ) -> Result<usize> {
-    let batch = Batch::new(first.matrix());
-    let smaller = second.map_or(batch, |second| batch.with_teacher(second.matrix())).vocab();
+    let smaller = second.map_or(first.cols, |second| second.cols.min(first.cols));
     match requested {
         Some(0) => Err(Failure::new("--vocab 0 leaves no class: give at least 1")),
         Some(vocab) if vocab > smaller => Err(Failure::new(format!(

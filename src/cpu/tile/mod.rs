@@ -9,12 +9,14 @@
 //! | [`student`] | the loop of a tile without: reads the student's logits, writes one kept number | 13 |
 //! | [`trust`] | whether the sums of either loop can be trusted | |
 //! | [`compare`] | the loop over tiles that nearly agree: reads logits and what was kept, writes one kept number | 24 |
+//! | [`others`] | the loop over the tile of a class that holds most of its row: adds up what was kept of all others | 2 or 3 |
 //! | [`summarise`] | which of these loops a tile needs, and what it comes to | |
 //!
 //! These loops are the only ones whose speed matters.
 
 pub(crate) mod compare;
 pub(crate) mod logits;
+pub(crate) mod others;
 pub(crate) mod pairs;
 pub(crate) mod student;
 pub(crate) mod summarise;
