@@ -87,7 +87,7 @@ impl Kind {
         let mut random = fastrand::Rng::with_seed(1);
         // A sum of three uniform numbers, with standard deviation 1; its cube, spread as wide, has heavy tails.
         let mut bell = || 2.0 * (random.f32() + random.f32() + random.f32() - 1.5);
-        let mut heavy = || 7.0 * bell().powi(3) / 2.9;
+        let mut heavy = || 7.0 * bell().powi(3) / 3.1;
         let teacher: Vec<f32> = (0..elements).map(|_| heavy()).collect();
         let noise: Vec<f32> = (0..elements).map(|_| heavy()).collect();
         let share = if self == Self::NearlyEqual { 0.3 / 7.0 } else { 1.0 };
