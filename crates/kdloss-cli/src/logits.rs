@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use half::{bf16, f16};
-use kdloss::{Elements, Matrix};
+use kdloss::{Batch, Elements, Matrix};
 use safetensors::Dtype;
 
 use crate::elements::{Runs, converted, stored};
@@ -146,13 +146,16 @@ fn shape_remedy(shape: &[usize]) -> String {
     }
 }
 
-/// How many columns are classes: what was asked for, which both must have, else the smaller width.
+/// How many columns are classes: what was asked for, which both must have, else what the library takes.
 pub(crate) fn vocab(
     requested: Option<usize>,
     first: &LogitsTensor<'_>,
     second: Option<&LogitsTensor<'_>>,
 ) -> Result<usize> {
-    let smaller = second.map_or(first.cols, |second| second.cols.min(first.cols));
+    // The rule looks at widths alone.
+    let without_rows = |logits: &LogitsTensor<'_>| Matrix::new(&[0.0f32; 0], 0, logits.cols);
+    let batch = Batch::new(without_rows(first));
+    let smaller = second.map_or(batch, |second| batch.with_teacher(without_rows(second))).vocab();
     match requested {
         Some(0) => Err(Failure::new("--vocab 0 leaves no class: give at least 1")),
         Some(vocab) if vocab > smaller => Err(Failure::new(format!(
