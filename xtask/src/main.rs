@@ -29,7 +29,7 @@ enum Task {
     /// failure, and says what each step took; with CI set, a step that cannot run is a failure too.
     Test {
         /// Also tries what the usual run leaves to a covering set: every specialisation of the CUDA kernels, and every case
-        /// in every place where they keep rows. Takes half an hour longer.
+        /// in every place where they keep rows.
         #[arg(long)]
         all: bool,
     },

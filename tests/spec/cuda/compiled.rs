@@ -121,7 +121,7 @@ fn for_each(specialisations: &[Specialisation], work: impl Fn(&Specialisation) +
     });
 }
 
-/// Every one in `cargo xtask test --all`, which takes a quarter of an hour; else every two choices.
+/// Every one in `cargo xtask test --all`; else every two choices.
 #[test]
 fn specialisations_compile_and_their_ptx_is_known() {
     if !kernels::are_there() {
