@@ -65,7 +65,7 @@ fn what_cannot_be_measured_is_refused() {
     assert!(error(process).contains("cpu, wgpu or cuda"));
     let mut process = kdloss(["bench", "--backend", "cpu", "--temperature", "0"]);
     process.args(SMALL.split_whitespace());
-    assert!(error(process).contains("temperature 0 cannot be used"));
+    assert!(error(process).contains("temperature 0 lies outside 0.0001..=10000"));
     kdloss(["bench", "--rows", "0"]).assert().code(2);
 }
 
