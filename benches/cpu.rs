@@ -6,9 +6,9 @@
 //! cargo bench --bench cpu -- ratios       # the table alone
 //! ```
 //!
-//! Throughput counts the bytes that must be moved: two matrices read and, with the gradient, one written. `floor` moves them and
-//! computes nothing, past the caches; `copy` does so through them. Samples taken minutes apart say little on a machine that
-//! others use too, so the table at the end takes turns, each run between two of the floor (`kdloss::cpu::bracket`).
+//! Throughput counts the bytes that must be moved: two matrices read and, with the gradient, one written. `floor` moves them past
+//! the caches, `copy` through them; neither computes anything. Samples taken minutes apart say little on a machine that others
+//! use too. So the table at the end takes turns: each run stands between two runs of the floor (`kdloss::cpu::bracket`).
 //! `benches/peers/pytorch.py` times the same loss in PyTorch.
 
 use comfy_table::Table;
@@ -23,6 +23,14 @@ use rayon::prelude::*;
 const SHAPES: [(usize, usize); 2] = [(128, 151_936), (256, 32_000)];
 /// For the table: a row alone, and rows of other widths.
 const MORE_SHAPES: [(usize, usize); 3] = [(1, 151_936), (64, 262_144), (64, 151_936)];
+/// For the table: rows of other kinds, and narrow ones.
+const OTHER_KINDS: [(Kind, usize, usize); 5] = [
+    (Kind::NearlyEqual, 128, 49_152),
+    (Kind::HeavyTailed, 128, 49_152),
+    (Kind::Independent, 100_000, 4),
+    (Kind::Independent, 50_000, 19),
+    (Kind::Independent, 10_000, 100),
+];
 const TEMPERATURES: [f64; 2] = [2.0, 3.0];
 const THREADS: [usize; 2] = [1, 2];
 const ROUNDS: usize = 12;
@@ -59,8 +67,41 @@ impl Buffer {
     }
 }
 
+/// What the rows of a problem are like. How a tile is taken depends on that.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    /// Student and teacher know nothing of each other.
+    Independent,
+    /// Heavy tails, with a standard deviation of 7, and a student that differs from the teacher by 0.3: where training ends.
+    NearlyEqual,
+    /// The same tails, and a student that differs by as much.
+    HeavyTailed,
+}
+
+impl Kind {
+    /// The student's logits and the teacher's.
+    fn logits(self, dtype: DType, elements: usize) -> [Buffer; 2] {
+        if self == Self::Independent {
+            return [1, 2].map(|seed| Buffer::logits(dtype, elements, seed));
+        }
+        let mut random = fastrand::Rng::with_seed(1);
+        // A sum of three uniform numbers, with standard deviation 1; its cube, spread as wide, has heavy tails.
+        let mut bell = || 2.0 * (random.f32() + random.f32() + random.f32() - 1.5);
+        let mut heavy = || 7.0 * bell().powi(3) / 3.1;
+        let teacher: Vec<f32> = (0..elements).map(|_| heavy()).collect();
+        let noise: Vec<f32> = (0..elements).map(|_| heavy()).collect();
+        let share = if self == Self::NearlyEqual { 0.3 / 7.0 } else { 1.0 };
+        let student = teacher.iter().zip(&noise).map(|(teacher, noise)| teacher + share * noise).collect();
+        [student, teacher].map(|logits: Vec<f32>| match dtype {
+            DType::F32 => Buffer::F32(logits),
+            _ => Buffer::Bf16(logits.into_iter().map(bf16::from_f32).collect()),
+        })
+    }
+}
+
 /// One problem, and what can be done with it.
 struct Problem {
+    kind: Kind,
     rows: usize,
     vocab: usize,
     dtype: DType,
@@ -71,14 +112,20 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(rows: usize, vocab: usize, dtype: DType) -> Self {
-        let [student, teacher, gradient] = [1, 2, 3].map(|seed| Buffer::logits(dtype, rows * vocab, seed));
-        let labels = (0..rows as i64).collect();
-        Self { rows, vocab, dtype, student, teacher, gradient, labels }
+    fn new(kind: Kind, rows: usize, vocab: usize, dtype: DType) -> Self {
+        let [student, teacher] = kind.logits(dtype, rows * vocab);
+        let gradient = Buffer::logits(dtype, rows * vocab, 3);
+        let labels = (0..rows as i64).map(|row| row % vocab as i64).collect();
+        Self { kind, rows, vocab, dtype, student, teacher, gradient, labels }
     }
 
     fn name(&self) -> String {
-        format!("{} {} x {}", self.dtype, self.rows, self.vocab)
+        let kind = match self.kind {
+            Kind::Independent => "",
+            Kind::NearlyEqual => ", nearly equal",
+            Kind::HeavyTailed => ", heavy-tailed",
+        };
+        format!("{} {} x {}{kind}", self.dtype, self.rows, self.vocab)
     }
 
     fn bytes(&self, matrices: usize) -> Throughput {
@@ -208,9 +255,10 @@ fn main() {
         "time, ms",
         "time / floor",
     ]);
-    for (index, (rows, vocab)) in SHAPES.into_iter().chain(MORE_SHAPES).enumerate() {
+    let shapes = SHAPES.into_iter().chain(MORE_SHAPES).map(|(rows, vocab)| (Kind::Independent, rows, vocab));
+    for (index, (kind, rows, vocab)) in shapes.chain(OTHER_KINDS).enumerate() {
         for dtype in [DType::F32, DType::Bf16] {
-            let mut problem = Problem::new(rows, vocab, dtype);
+            let mut problem = Problem::new(kind, rows, vocab, dtype);
             if index < SHAPES.len() && !only_ratios {
                 sample(&mut criterion, &mut problem);
             }

@@ -1,10 +1,10 @@
 //! One checked call: what a loss, the shapes of a batch and a target come to. Every backend starts from it, and adds only
-//! where things lie.
+//! where its matrices and labels lie.
 
-use crate::batch::Shape;
 use crate::divergence::Soft;
 use crate::error::{Error, Result};
 use crate::loss::{DistillationLoss, IgnoredRows, Reduction};
+use crate::shape::Shape;
 
 /// Where the gradient goes.
 ///
@@ -49,7 +49,7 @@ pub(crate) struct Call {
     pub(crate) soft: Soft,
 }
 
-/// Which terms are computed, and how one exponential is had from the other.
+/// Which terms are computed, and how one exponential follows from the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Terms {
@@ -97,6 +97,7 @@ pub(crate) struct GradientWeights {
     pub(crate) soft: f64,
 }
 
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
 impl<M> Target<M> {
     /// The same target, described otherwise.
     pub(crate) fn map<N>(self, describe: impl FnOnce(M) -> N) -> Target<N> {
@@ -135,6 +136,7 @@ impl Terms {
     }
 
     /// How many squarings make `e^(s/T)` into `e^s`, where both terms are computed and some do.
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
     #[must_use]
     pub fn squarings(self) -> Option<u32> {
         match self {

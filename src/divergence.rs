@@ -74,9 +74,9 @@ impl Divergence {
         }
     }
 
-    /// What a part of a row adds to the row's divergence over `T²`, and the part's `q - p`, given the masses `q` and `p` of
-    /// the part, `y = log q - log p` of them, and the divergence `within` of its two distributions, each normalised within
-    /// the part.
+    /// What a part of a row adds to the row's divergence over `T²`, and the part's `q - p`. `q` and `p` are the masses that student
+    /// and teacher have in the part, `y` is `log q - log p`, and `within` is the divergence of the part's two distributions, each
+    /// normalised within the part.
     ///
     /// The chain rule of relative entropy (Cover and Thomas, "Elements of Information Theory", theorem 2.5.3): the part counts
     /// as if it were one class, and its own divergence weighs as much as the teacher's mass.
@@ -99,8 +99,8 @@ impl Divergence {
     }
 }
 
-/// Each is had from the other: where `|y| < ½` the gain is `p · φ(y)` by a polynomial, and `q - p` is that and `p · y`; further
-/// off, `q - p` is subtracted as it stands, and the gain is what `p · y` leaves of it.
+/// Where `|y| < ½`, a polynomial gives the gain `p · φ(y)`, and `q - p` is that plus `p · y`. Elsewhere `q - p` is subtracted as it
+/// stands, and the gain is that less `p · y`.
 #[inline(always)]
 fn forward_kl(q: f32, p: f32, y: f32) -> SoftElement {
     let phi = phi(y);

@@ -1,5 +1,7 @@
 //! What can be wrong with a call, each with the offending values and the remedy.
 
+use crate::elements::DType;
+
 /// Result of the crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -10,10 +12,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The temperature, or its square, is not a positive normal `f32`.
+    /// The temperature lies outside [`TEMPERATURES`](crate::DistillationLoss::TEMPERATURES).
     #[error(
-        "temperature {temperature} cannot be used: it and its square must be positive normal f32 numbers \
-         (2 to 10 is usual, 4 is a good start)"
+        "temperature {temperature} lies outside {}..={}, where the loss keeps its digits: \
+         2 to 10 is usual, 4 is a good start, and far above 20 hardly anything changes",
+        crate::DistillationLoss::TEMPERATURES.start(),
+        crate::DistillationLoss::TEMPERATURES.end()
     )]
     InvalidTemperature {
         /// The temperature given.
@@ -126,7 +130,7 @@ pub enum Error {
         ignore_index: i64,
     },
 
-    /// Vector instructions were asked for that there are not, or that the processor lacks.
+    /// The vector instructions that were asked for do not exist, or the processor lacks them.
     #[error(
         "vector instructions {wanted:?} cannot be used: this processor has {available} (KDLOSS_CPU, or cpu::Options)"
     )]
@@ -229,7 +233,7 @@ pub enum Error {
         /// Which matrix: `gradient`, or the `student` that the gradient overwrites.
         matrix: &'static str,
         /// Its storage type.
-        dtype: crate::DType,
+        dtype: DType,
         /// Elements between the starts of two rows.
         row_stride: usize,
     },
@@ -263,7 +267,7 @@ pub enum Error {
         limit: u64,
     },
 
-    /// A matrix has more columns than kernels count.
+    /// A matrix has more columns than the kernels can count.
     #[error(
         "the {matrix} matrix has {cols} columns, more than the {limit} that these kernels can count: split its vocabulary"
     )]
@@ -276,7 +280,7 @@ pub enum Error {
         limit: usize,
     },
 
-    /// More rows than the device can keep the losses of.
+    /// A batch has more rows than the device can keep losses of.
     #[error(
         "the batch has {rows} rows, more than the {limit} that this device can hold the losses of: split the batch"
     )]

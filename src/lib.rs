@@ -35,7 +35,7 @@
 #![cfg_attr(not(feature = "wgpu"), doc = "* `wgpu` (a feature) computes it on any GPU, by WGSL kernels.")]
 #![cfg_attr(feature = "cuda", doc = "* [`cuda`] computes it on NVIDIA's GPUs, by CUDA kernels.")]
 #![cfg_attr(not(feature = "cuda"), doc = "* `cuda` (a feature) computes it on NVIDIA's GPUs, by CUDA kernels.")]
-//! * [`row_part`] and [`Divergence`] are the mathematics: what is known of a part of a row, a monoid, and one formula for a class.
+//! * [`row_part`] and [`Divergence`] are the mathematics: what is known of a part of a row (a monoid), and the formula of one class.
 //!
 //! # What happens at the edges
 //!
@@ -54,6 +54,7 @@
 //! | vocabularies padded to different widths | columns from `vocab` on are never read; the gradient there is 0; between `cols` and `row_stride` nothing is touched |
 //! | a common offset on a row | changes nothing beyond rounding |
 //! | no rows; a vocabulary of 1 | the loss is 0 |
+//! | a temperature outside 0.0001..=10 000 ([`DistillationLoss::TEMPERATURES`]), or NaN | an [`Error`]: beyond, `f32` sums do not keep the digits of the soft term |
 //! | parameters out of range, shapes that do not fit | an [`Error`] with the offending values, before anything is written |
 //! | the same input again | the same bits, on any number of threads, in any chunks |
 //!
@@ -78,6 +79,7 @@ mod loss;
 mod math;
 pub mod reference;
 pub mod row_part;
+mod shape;
 mod value;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;

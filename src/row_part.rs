@@ -1,11 +1,13 @@
 //! What is known of a part of a row, a monoid: the mathematics that joins tiles, threads, lanes and shards of a vocabulary.
 //!
-//! A part of a row of student logits `s` and teacher logits `t` at temperature `T` is summarised by two references (its
-//! maxima, or numbers near them), by three sums of exponentials relative to them (online softmax: Milakov and Gimelshein,
-//! "Online normalizer calculation for softmax", 2018, algorithm 3), and by the divergence of its two distributions, each
-//! normalised within the part. Parts are merged in any grouping, whatever made them parts.
+//! A row has student logits `s`, teacher logits `t` and a temperature `T`. Three things summarise a part of it:
 //!
-//! With the sums of the whole row, each pair `(s, t)` is compared:
+//! * two references: the maxima of its logits, or numbers near them;
+//! * three sums of exponentials relative to these references (online softmax: Milakov and Gimelshein, "Online normalizer
+//!   calculation for softmax", 2018, algorithm 3);
+//! * the divergence of its two distributions, each normalised within the part.
+//!
+//! Parts may be merged in any grouping, whatever made them parts. With the sums of the whole row, each pair `(s, t)` is compared:
 //!
 //! ```text
 //! δ = ((t - m_t) - (s - m_s)) / T      subtracted first, scaled after: common offsets cancel exactly
@@ -13,8 +15,8 @@
 //! y = c - δ = log q - log p
 //! ```
 //!
-//! What follows from `y` is the [`Divergence`](crate::Divergence)'s. The kernels' `row_part` files are the twins of this one: they
-//! say what a GPU does differently.
+//! What follows from `y` is up to the [`Divergence`](crate::Divergence). The `row_part` files of the kernels are the twins of this
+//! file: they say what a GPU does differently.
 
 pub use crate::divergence::{Soft, Temperature};
 
@@ -95,7 +97,7 @@ pub struct RowPart {
     pub flags: RowFlags,
 }
 
-/// What makes the numbers of one part the whole's.
+/// What relates the numbers of one part to the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Place {
     /// Makes `e^(s - m_s)` relative to the whole's reference. At most 1.
@@ -108,14 +110,6 @@ pub(crate) struct Place {
     pub(crate) teacher_mass: f64,
     /// The student's mass in the part less the teacher's, as the divergence's element has it.
     pub(crate) difference: f64,
-}
-
-/// Makes sums relative to a part's references relative to the whole's: each at most 1.
-#[derive(Debug, Clone, Copy)]
-struct Rebase {
-    hard: f64,
-    student: f64,
-    teacher: f64,
 }
 
 impl RowPart {
@@ -153,51 +147,60 @@ impl RowPart {
     /// Two parts together. Commutative and associative, up to rounding.
     #[must_use]
     pub fn merge(self, other: Self, soft: &Soft) -> Self {
-        Self::merge_all([&self, &other].into_iter(), soft).0
+        Self::merge_all([&self, &other].into_iter(), soft, &mut Vec::with_capacity(2))
     }
 
-    /// Many parts together, each moved to the largest references once; and the place of each, in their order.
-    pub(crate) fn merge_all<'p>(parts: impl Iterator<Item = &'p Self> + Clone, soft: &Soft) -> (Self, Vec<Place>) {
+    /// Many parts together, each moved to the largest references once. Replaces `places` by the place of each, in their order.
+    pub(crate) fn merge_all<'p>(
+        parts: impl Iterator<Item = &'p Self> + Clone,
+        soft: &Soft,
+        places: &mut Vec<Place>,
+    ) -> Self {
         let largest = |of: fn(&Self) -> f32| parts.clone().map(of).fold(MASKED, f32::max);
         let (student_max, teacher_max) = (largest(|part| part.student_max), largest(|part| part.teacher_max));
-        let rebases: Vec<Rebase> = parts.clone().map(|part| part.rebase(student_max, teacher_max, soft)).collect();
+        places.clear();
+        places.extend(parts.clone().map(|part| part.rebased(student_max, teacher_max, soft)));
         let total =
-            |of: fn(&Self, &Rebase) -> f64| parts.clone().zip(&rebases).map(|(part, rebase)| of(part, rebase)).sum();
+            |of: fn(&Self, &Place) -> f64| parts.clone().zip(&*places).map(|(part, place)| of(part, place)).sum();
         let (student, teacher): (f64, f64) = (
-            total(|part, rebase| part.student_tempered_sum * rebase.student),
-            total(|part, rebase| part.teacher_tempered_sum * rebase.teacher),
+            total(|part, place| part.student_tempered_sum * place.student),
+            total(|part, place| part.teacher_tempered_sum * place.teacher),
         );
         let has_soft = teacher > 0.0;
         let mut whole = Self {
             student_max,
             teacher_max,
-            student_sum: total(|part, rebase| part.student_sum * rebase.hard),
+            student_sum: total(|part, place| part.student_sum * place.hard),
             student_tempered_sum: student,
             teacher_tempered_sum: teacher,
             log_ratio: if has_soft { (teacher / student).ln() } else { 0.0 },
             divergence: 0.0,
             flags: parts.clone().fold(RowFlags::default(), |flags, part| flags.or(part.flags)),
         };
-        let places = parts.zip(&rebases).map(|(part, rebase)| match has_soft {
-            true => whole.receive(part, rebase, soft),
-            false => Place { hard: rebase.hard, ..Place::default() },
-        });
-        let places = places.collect();
-        (whole, places)
+        if has_soft {
+            parts.zip(places).for_each(|(part, place)| whole.receive(part, place, soft));
+        }
+        whole
     }
 
-    fn rebase(&self, student_max: f32, teacher_max: f32, soft: &Soft) -> Rebase {
+    /// What makes the part's sums relative to other references, of which none is smaller: each factor is at most 1.
+    fn rebased(&self, student_max: f32, teacher_max: f32, soft: &Soft) -> Place {
         let student = f64::from(self.student_max) - f64::from(student_max);
         let teacher = f64::from(self.teacher_max) - f64::from(teacher_max);
         let power = |depth: f64, scale: f32| (depth * f64::from(scale)).exp2();
         let scale = soft.temperature.exponent_scale;
-        Rebase { hard: power(student, LOG2_E), student: power(student, scale), teacher: power(teacher, scale) }
+        Place {
+            hard: power(student, LOG2_E),
+            student: power(student, scale),
+            teacher: power(teacher, scale),
+            ..Place::default()
+        }
     }
 
-    /// Adds a part's divergence to that of the whole, whose sums are known.
-    fn receive(&mut self, part: &Self, rebase: &Rebase, soft: &Soft) -> Place {
-        let (student, teacher) =
-            (rebase.student / self.student_tempered_sum, rebase.teacher / self.teacher_tempered_sum);
+    /// Adds a part's divergence to that of the whole, whose sums are known, and completes its place, which says only how its sums
+    /// are [`rebased`](Self::rebased).
+    fn receive(&mut self, part: &Self, place: &mut Place, soft: &Soft) {
+        let (student, teacher) = (place.student / self.student_tempered_sum, place.teacher / self.teacher_tempered_sum);
         let (q, p) = (part.student_tempered_sum * student, part.teacher_tempered_sum * teacher);
         let depth = |of_part: f32, of_whole: f32| f64::from(of_part) - f64::from(of_whole);
         let student_depth = depth(part.student_max, self.student_max);
@@ -205,7 +208,7 @@ impl RowPart {
         let y = distance * f64::from(soft.temperature.reciprocal) + (self.log_ratio - part.log_ratio);
         let (gain, difference) = soft.divergence.of_part(q, p, y, part.divergence);
         self.divergence += gain;
-        Place { hard: rebase.hard, student, teacher, teacher_mass: p, difference }
+        *place = Place { hard: place.hard, student, teacher, teacher_mass: p, difference };
     }
 
     /// Whether the row's loss is NaN: it holds NaN or +∞, or a matrix that was read is masked throughout.

@@ -3,11 +3,11 @@
 use crate::call::{Call, Counts};
 use crate::loss::DistillationLoss;
 
-/// The loss of a batch. See [`Reduction`] for how rows become these numbers.
+/// The loss of a batch. See [`Reduction`](crate::Reduction) for how rows become these numbers.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LossValue {
-    /// `alpha · hard + (1 - alpha) · soft`; under [`Reduction::None`] the sum over rows.
+    /// `alpha · hard + (1 - alpha) · soft`; under [`Reduction::None`](crate::Reduction::None) the sum over rows.
     pub loss: f64,
     /// The reduced hard term; `None` if it is not computed (`alpha = 0`).
     pub hard: Option<f64>,

@@ -1,5 +1,5 @@
-//! No temporary of the size of the logits: what the CPU path allocates, counted. Of each row a thread keeps two `f32` numbers per
-//! element (three where T is not 1, 2 or 4) until its gradient is written; without a gradient, nothing.
+//! What the CPU path allocates, counted: nothing of the size of the logits. A thread keeps two `f32` numbers for each element of a
+//! row (three if T is not 1, 2 or 4) until the row's gradient is written. The loss alone keeps nothing.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};

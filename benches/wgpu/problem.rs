@@ -57,7 +57,7 @@ impl<'k> Problem<'k> {
         }
     }
 
-    /// OwnedElements between the starts of two rows: a multiple of four, so that every row is accessed in vectors.
+    /// Elements between the starts of two rows: a multiple of four, so that every row is accessed in vectors.
     pub fn stride(&self) -> usize {
         self.vocab.next_multiple_of(4)
     }

@@ -1,26 +1,28 @@
 // The knowledge-distillation loss and its gradient over rows of logits: one launch, and one reading of the logits.
 //
-// A cluster of CTAs (or a single one) takes a row, then the next that no other has. First pass: each thread reads its
-// groups of both rows, keeps them, and summarises them as a part of the row (row_part.cuh); the parts of all threads are
-// joined (join.cuh). Second pass, the same threads on the same groups: the gradient, and the soft term, which is joined
-// too. The first thread writes the row's record, and the last cluster to finish folds the records (fold.cuh).
+// A cluster of CTAs, or a single CTA, takes one row after another. It passes over each row twice:
+//   First pass. Each thread reads its groups of elements from the student's row and the teacher's, and keeps them. It
+//     summarises them as a part of the row (row_part.cuh). Then the threads join their parts (join.cuh).
+//   Second pass. Each thread takes the same groups again. It writes their gradient, and adds up what they add to the soft
+//     term. Then the threads join these sums too, and the first thread of the cluster writes the row's record.
+// The cluster that finishes last folds the records of all rows (fold.cuh).
 //
-// Where the pair of rows is between the passes, its residency, is all that differs between the three kernels:
+// The kernel is compiled for one of three residencies. They differ in where both rows are kept between the passes:
 //   BLOCK    in the shared memory of one CTA;
 //   CLUSTER  in that of 2 to 8 CTAs, a slice each;
 //   STREAM   nowhere: the second pass reads again, in reverse order, so that caches still hold what it begins with.
 //
-// Bytes moved per element: BLOCK and CLUSTER read student and teacher once and write the gradient once, the least there
-// is; STREAM reads them twice. Beside that a row costs its label, the label's logit and a record.
+// Bytes: BLOCK and CLUSTER read each logit once and write each entry of the gradient once, the least there is. STREAM
+// reads each logit twice. Beside that, a row costs its label, the label's logit and a record.
 //
-// Who synchronises with whom: a group is only ever touched by the thread it belongs to, on chip too, so the passes need no
-// barrier of their own, and the gradient may overwrite the student's logits. A CTA meets three times a row: before the
-// warps' parts are merged, when what follows from them can be read, and before the sums are joined; a cluster twice.
-// What overlaps with the memory's latency is the other CTAs on the same processor: the host sizes clusters so that two
-// fit where they can, of which one reads while the other computes.
+// Who synchronises with whom: one thread alone touches a group, on chip too. So the passes need no barrier of their own,
+// and the gradient may overwrite the student's logits. The threads of a CTA meet three times for each row: before the
+// warps' parts are merged, before all threads read what follows from the whole row, and before the warps' sums are added.
+// A cluster meets twice. While one CTA waits for memory, another on the same multiprocessor computes: the host chooses
+// clusters so small that two CTAs fit a multiprocessor, where that can be.
 //
-// Accuracy: a thread's running sums take the sum of a group at a time, and the host chooses as many threads as keep that
-// within 128 addends for every vocabulary up to 262 144.
+// Accuracy: a thread adds to its running sums the sum of one group at a time. The host chooses so many threads that no
+// running sum takes more than 128 addends, for every vocabulary up to 262 144.
 
 enum Residency { BLOCK, CLUSTER, STREAM };
 
@@ -36,7 +38,7 @@ enum Residency { BLOCK, CLUSTER, STREAM };
 #include "rows.cuh"
 #include "fold.cuh"
 
-// Groups that a thread reads before it computes, so that as many loads are in flight: two where registers allow it.
+// A thread reads so many groups before it computes, so that their loads are in flight together: two if registers allow it.
 static constexpr bool HAS_POLYNOMIAL = HARD && SOFT && SQUARINGS == NO_SQUARINGS;
 static constexpr int TILE = WIDE && !HAS_POLYNOMIAL ? 2 : 1;
 
@@ -83,7 +85,7 @@ __device__ __forceinline__ void push_group(RowPart& part, const Pair& pair, cons
     }
 }
 
-// Adds COUNT groups of a thread, of which `first` is the first, and keeps them.
+// Adds COUNT groups of a thread, from group `first` on, and keeps them.
 template <int COUNT, bool IS_WHOLE>
 __device__ __forceinline__ void push_tile(RowPart& part, const Row& row, unsigned first, const Params& params) {
     Pair tile[COUNT];
@@ -126,7 +128,7 @@ __device__ __forceinline__ RowPart first_pass(const Row& row, const Params& para
 // What the second pass needs to know of its row.
 struct Finished {
     Normalizer normalizer;
-    // Factors of e^(s - m_s) and of q - p, and what the label's entry is lowered by; NaN where the row is.
+    // What multiplies e^(s - m_s), what multiplies q - p, and what is subtracted at the label. All are NaN if the row is.
     float plain_weight;
     float difference_weight;
     float label_weight;
@@ -140,8 +142,8 @@ struct Shared {
     SumExchange sums;
     FoldExchange fold;
     Finished finished;
-    // The rest is the first thread's: what a row's terms weigh in the mean, where the host does not know how many rows
-    // count; the label's logit; and the record of the present row, until its soft term is known.
+    // Only the first thread uses the rest. What a row's terms weigh in the mean, if the kernel has to count the rows, else 1;
+    // the label's logit; and the record of the present row, until its soft term is known.
     float hard_share;
     float soft_share;
     float label_logit;
@@ -162,7 +164,7 @@ __device__ __forceinline__ bool is_nan_row(const Role& role, const RowPart& part
     return role.has_bad_label || is_nonfinite(part);
 }
 
-// By the first thread of each CTA, once the sums of the row are known.
+// The first thread of each CTA calls this, once the sums of the row are known.
 __device__ __forceinline__ Finished finish_row(unsigned row, const Role& role, const RowPart& part, const Shared& shared,
                                                const Params& params) {
     bool is_nan = is_nan_row(role, part);
@@ -179,8 +181,8 @@ __device__ __forceinline__ Finished finish_row(unsigned row, const Role& role, c
     return finished;
 }
 
-// By the first thread of the cluster: the row's record but for the soft term, in whose place stands what it is if it is
-// NaN or infinite, else 0.
+// The row's record before its divergence is known: the soft term is NaN or infinite if it will be, else 0. The first thread
+// of the cluster calls this.
 __device__ __forceinline__ RowRecord begin_record(const Role& role, const RowPart& part, float label_logit) {
     bool is_nan = is_nan_row(role, part);
     RowRecord record = {0.0f, 0.0f, 0.0f, 0};
@@ -193,14 +195,14 @@ __device__ __forceinline__ RowRecord begin_record(const Role& role, const RowPar
     return record;
 }
 
-// By the first thread of the cluster, once the soft term is known too.
+// Adds the divergence to the record and writes it. The first thread of the cluster calls this.
 __device__ __forceinline__ void write_record(unsigned row, RowRecord record, float divergence, const Params& params) {
     if (record.status & STATUS_SOFT) record.soft += params.temperature_squared * divergence;
     record.total = (HARD ? params.hard_weight * record.hard : 0.0f) + (SOFT ? params.soft_weight * record.soft : 0.0f);
     params.records[row] = record;
 }
 
-// Zeros from a group on: padding, or all of a row that does not count, whatever it holds.
+// Writes zeros from a group on: over the padding, or over all of a row that does not count, whatever the row holds.
 __device__ __forceinline__ void clear_gradient(const Row& row, unsigned first_group, const Params& params) {
     unsigned groups = groups_of(row.phase, params.gradient_cols);
     unsigned stride = cluster_size() * blockDim.x;
@@ -210,7 +212,7 @@ __device__ __forceinline__ void clear_gradient(const Row& row, unsigned first_gr
     }
 }
 
-// Writes the gradient of a group, and returns what it adds to soft / T².
+// Writes the gradient of a group, and returns what the group adds to soft / T².
 template <bool IS_WHOLE>
 __device__ __forceinline__ float finish_group(const Row& row, unsigned group, const Finished& finished, const Params& params) {
     Pair pair = RESIDENCY == STREAM ? load_pair<IS_WHOLE>(row, group, params) : kept_pair(group - row.first_group, params);
@@ -248,7 +250,7 @@ __device__ __forceinline__ float finish_group(const Row& row, unsigned group, co
     return SOFT ? sum_of(divergence) : 0.0f;
 }
 
-// Second pass: writes the gradient of a thread's groups, and returns their part of soft / T².
+// Second pass: writes the gradient of a thread's groups, and returns what they add to soft / T².
 __device__ __forceinline__ float second_pass(const Row& row, const Finished finished, const Params& params) {
     float divergence = 0.0f;
     unsigned first = row.first_whole + threadIdx.x;
@@ -273,7 +275,7 @@ __device__ __forceinline__ void distill_row(const Row& row, Shared& shared, cons
         if (writes_record) params.records[row.index] = RowRecord{0.0f, 0.0f, 0.0f, 0};
         return;
     }
-    // Before a gradient overwrites it: no CTA begins with that until all have met.
+    // Read before the gradient overwrites it: no CTA writes any until all CTAs of the cluster have met.
     if (HARD && writes_record) {
         const Student* student = student_of(row.index, params);
         shared.label_logit = role.label.is_class ? to_float(student[role.label.index]) : MASKED;

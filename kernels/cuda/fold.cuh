@@ -1,9 +1,10 @@
 // From the records of the rows to the totals of the batch, in the same launch: by the cluster that finishes last.
 //
-// Each cluster's first thread, which wrote its records, makes them visible to the whole device (a fence) and takes a
-// ticket. Who draws the last one knows that all records are there: its CTA folds them, by a tree whose shape depends on
-// the number of rows and of threads only, so that the same rows give the same bits whoever comes last. It leaves the ticket at 0 for the
-// next launch. Bytes: 16 per row, beside the logits' 100 000.
+// The first thread of each cluster has written the cluster's records. It makes them visible to the whole device (a fence)
+// and draws a ticket. The cluster that draws the last ticket knows that all records are there, and its first CTA folds them
+// by a tree. The shape of the tree depends on the numbers of rows and of threads alone, so the same rows give the same bits
+// whichever cluster comes last. In the end the ticket is 0 again, for the next launch. Bytes: 16 for each row, beside some
+// 100 000 of logits.
 
 struct FoldExchange {
     double hard[MOST_WARPS];
@@ -12,7 +13,7 @@ struct FoldExchange {
     unsigned is_last;
 };
 
-// Whether this CTA is to fold: the first of the cluster that finishes last. Its threads meet once.
+// Whether this CTA is to fold, which is the first of the cluster that finishes last. Its threads meet once.
 __device__ __forceinline__ bool comes_last(FoldExchange& exchange, unsigned clusters, const Params& params) {
     if (threadIdx.x == 0) {
         __threadfence();

@@ -1,9 +1,9 @@
 // Which columns a group is, and moving groups between memory and registers.
 //
-// Groups are cut where 16-byte vectors are: group g of a row is columns `GROUP · g - phase` and the following ones, `phase`
-// being how far the row starts behind such a cut. So a row at an odd stride is still moved in vectors, but for its first
-// and its last group. WIDE says that all three matrices agree about the phase in every row; where they do not, the phase
-// is 0 and elements are moved one by one.
+// Rows are cut into groups where memory is cut into 16-byte vectors. `phase` says how many elements behind such a cut a row
+// starts, and group g of the row is columns `GROUP · g - phase` and the following ones. So a row at an odd stride is still
+// moved in vectors, except for its first and its last group. WIDE says that all three matrices have the same phase in every
+// row. If they do not, the phase is 0 and elements are moved one by one.
 
 // The columns of a group: `first` and the following ones, of which `begin .. end` exist.
 struct Columns {
@@ -29,14 +29,14 @@ __device__ __forceinline__ unsigned phase_of(const Element* row) {
     return WIDE ? unsigned(reinterpret_cast<unsigned long long>(row) / sizeof(Element) % GROUP) : 0;
 }
 
-// 16 bytes of logits: they are read once, so they take no room in L1. It is not the read-only path: in place, the
-// student's logits are overwritten.
+// Loads 16 bytes of logits. They are read once, so they take no room in L1. The read-only path is not for them: in place, the
+// gradient overwrites the student's logits.
 __device__ __forceinline__ void load_vector(unsigned* words, const void* address) {
     asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
         : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(address));
 }
 
-// 16 or 8 bytes of the gradient, which nobody reads here: the first to leave the cache.
+// Stores 16 or 8 bytes of the gradient. Nobody reads them here, so they are the first to leave the cache.
 __device__ __forceinline__ void store_vector(void* address, const unsigned* words) {
     asm volatile("st.global.cs.v4.u32 [%0], {%1, %2, %3, %4};"
         :: "l"(address), "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]) : "memory");
@@ -45,7 +45,7 @@ __device__ __forceinline__ void store_half_vector(void* address, const unsigned*
     asm volatile("st.global.cs.v2.u32 [%0], {%1, %2};" :: "l"(address), "r"(words[0]), "r"(words[1]) : "memory");
 }
 
-// A group of a row of logits; in the places of columns that do not exist, masked logits.
+// Loads a group of a row of logits. Columns that do not exist become masked logits.
 template <class Element>
 __device__ __forceinline__ Words<Element> load_group(const Element* group, Columns columns) {
     Words<Element> words;
@@ -70,7 +70,7 @@ __device__ __forceinline__ Words<Element> load_group(const Element* group, Colum
     return words;
 }
 
-// A group of a row of the gradient; `columns` are those that the matrix has.
+// Stores a group of a row of the gradient. `columns` are those that the matrix has.
 __device__ __forceinline__ void store_group(Gradient* group, Columns columns, const Words<Gradient>& words) {
     if (WIDE && columns.are_whole()) {
         unsigned* address = reinterpret_cast<unsigned*>(group);

@@ -1,9 +1,9 @@
 // Joining what threads have found: over the lanes of a warp by shuffles, over the warps of a CTA through shared memory,
-// over the CTAs of a cluster through distributed shared memory. Each level is the same join of up to 32 parts, and each
-// has its place in a fixed tree: the same parts give the same bits.
+// over the CTAs of a cluster through distributed shared memory. Each level joins up to 32 parts in the same way. Each part
+// has its place in a fixed tree, so the same parts give the same bits.
 //
-// Who synchronises with whom: each function says where all threads of a CTA, or of a cluster, meet. What one meeting has
-// made readable is read before the next; only after that one is it written again.
+// Who synchronises with whom: each function says where all threads of a CTA, or of a cluster, meet. What one meeting
+// makes readable is read before the next meeting, and is written again only after it.
 
 static constexpr unsigned MOST_WARPS = 32;
 static constexpr unsigned ALL_LANES = 0xffffffff;
@@ -69,8 +69,8 @@ struct PartExchange {
     RowPart of_cta;
 };
 
-// The whole row, from each thread's part. All threads of the cluster call it; the first warp
-// of each CTA gets them. The CTA meets once, then the cluster does.
+// The whole row, from the parts of all threads. All threads of the cluster call it; the first warp of each CTA gets it. The
+// CTA meets once, then the cluster does.
 __device__ __forceinline__ RowPart merged_over_threads(RowPart part, PartExchange& exchange, const Params& params) {
     part = merged_over_lanes(part, params);
     if (lane() == 0) exchange.of_warp[warp()] = part;

@@ -40,7 +40,7 @@ struct Params {
     const Teacher* teacher;
     Gradient* gradient;
     const void* labels;
-    // Factors of each row's gradient, and of all gradients: both beside the factors below.
+    // A factor for each row's gradient, and one for all gradients. Both multiply the factors below.
     const float* row_grad_scale;
     const float* grad_scale;
     RowRecord* records;
@@ -75,7 +75,7 @@ struct Params {
     // α and 1 - α.
     float hard_weight;
     float soft_weight;
-    // Factors of softmax(s) - onehot(y) and of q - p. Where `is_mean` is set, the numbers of rows have yet to divide them.
+    // Factors of softmax(s) - onehot(y) and of q - p. Where `is_mean` is set, they are yet to be divided by numbers of rows.
     float hard_gradient;
     float soft_gradient;
 

@@ -1,10 +1,10 @@
-// What is known of a part of a row, a monoid: the twin of src/row_part.rs, name for name. There stands what the fields mean
-// and where they come from; here, what a kernel has to do differently.
+// What is known of a part of a row, a monoid: the twin of src/row_part.rs, name for name. That file says
+// what the fields mean and where they come from; this one says what a kernel does differently.
 //
-// * NaN and +inf need no flag: they run into the sums, which nothing else can make infinite or NaN.
-// * Many parts are merged at once: moved to the largest maximum, each once, then added (join.cuh).
+// * NaN and +inf need no flag: they make a sum NaN or infinite, and nothing else does.
+// * Many parts are merged at once: each is moved to the largest maximum once, then all are added (join.cuh).
 // * A part has no divergence and no log_ratio of its own: the second pass compares with the sums of the whole row.
-// * There is no f64: the logarithms are those of f32, to a unit in the last place.
+// * There is no f64: logarithms are taken in f32, and are off by a unit in the last place at most.
 
 // A logit at or below this counts as -inf.
 static constexpr float MASKED = -1e30f;
@@ -31,7 +31,7 @@ struct Rescaling {
     float teacher_tempered;
 };
 
-// The factors for maxima that rise by so much, given as numbers that are not positive.
+// The factors for maxima that rise. A shift is the old maximum less the new one, so it is never positive.
 __device__ __forceinline__ Rescaling rescaling_by(float student_shift, float teacher_shift, const Params& params) {
     float scale = params.temperature_exponent_scale;
     Rescaling rescaling = {};
@@ -41,7 +41,7 @@ __device__ __forceinline__ Rescaling rescaling_by(float student_shift, float tea
     return rescaling;
 }
 
-// The same part relative to maxima at least as large. Merging is this, and adding the sums.
+// The same part, relative to maxima that are at least as large. Two parts relative to the same maxima merge by adding sums.
 __device__ __forceinline__ RowPart rebased(RowPart part, float student_max, float teacher_max, const Params& params) {
     Rescaling rescaling = rescaling_by(part.student_max - student_max, part.teacher_max - teacher_max, params);
     part.student_max = student_max;
@@ -67,7 +67,7 @@ __device__ __forceinline__ float hard_term(const RowPart& part, float label_logi
     return logf(part.student_sum) + (part.student_max - label_logit);
 }
 
-// What turns a pair of logits into probabilities, once the statistics of the row are known.
+// What turns a pair of logits into probabilities, once the sums of the row are known.
 struct Normalizer {
     float student_max;
     float teacher_max;
@@ -93,7 +93,7 @@ __device__ __forceinline__ Normalizer finish(const RowPart& part) {
 // Where T is 1, 2 or 4 one exponential is a power of the other: SQUARINGS is 0, 1 or 2 then, else NO_SQUARINGS.
 static constexpr int NO_SQUARINGS = 3;
 
-// Exponentials of two student logits less a reference.
+// Exponentials of two student logits, relative to a reference.
 struct Exponentials {
     // e^(s - reference), where the hard term needs it.
     Two plain;
@@ -101,7 +101,7 @@ struct Exponentials {
     Two tempered;
 };
 
-// IN_POLYNOMIAL: whether a third exponential of an element is left to multiplications and additions.
+// IN_POLYNOMIAL: whether the third exponential of an element, if it needs one, is computed by multiplications and additions.
 template <bool IN_POLYNOMIAL>
 __device__ __forceinline__ Exponentials exponentials(Two shifted, const Params& params) {
     Exponentials result = {};

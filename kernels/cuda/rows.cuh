@@ -1,7 +1,7 @@
 // A row, the share of it that a CTA has, and the pairs of groups that its threads read and keep.
 
-// One row, and this CTA's share of its groups, of which those from `first_whole` to `end_whole` are whole: a thread takes
-// every so many of them. At most one before them and one behind them is not, at an edge of the row.
+// One row, and this CTA's share of its groups. Those from `first_whole` to `end_whole` are whole; a thread takes every
+// blockDim.x-th of them. At most one group before them and one behind them is not whole, at an edge of the row.
 struct Row {
     unsigned index;
     unsigned phase;
@@ -25,7 +25,7 @@ __device__ __forceinline__ Gradient* gradient_of(unsigned row, const Params& par
     return params.gradient + row * params.gradient_stride;
 }
 
-// The same address, which is now nothing that the compiler would rather compute anew for each group.
+// The same address, whose origin the compiler no longer knows: else it would compute the address anew for each group.
 template <class Element>
 __device__ __forceinline__ Element* at_hand(Element* address) {
     asm("" : "+l"(address));
@@ -59,8 +59,8 @@ __device__ __forceinline__ Columns columns_in(const Row& row, unsigned group, un
     return IS_WHOLE ? Columns{int(group * GROUP) - int(row.phase), 0, GROUP} : columns_of(group, row.phase, width);
 }
 
-// The groups that a thread keeps between the passes: a slot for each group of the CTA's share, a vector of 16 bytes to a
-// plane, so that neighbouring threads touch neighbouring banks.
+// What threads keep between the passes: a slot for each group of the CTA's share. A group of several 16-byte vectors lies in
+// as many planes, so that neighbouring threads touch neighbouring banks.
 extern __shared__ uint4 slots[];
 
 template <class Element>

@@ -1,5 +1,5 @@
 // Two numbers at a time: one instruction for both where there is one (compute capability 10), else one for each.
-// The loops over a row compute with these, because there the instructions are what time goes into (docs/cuda-report.md).
+// The loops over a row compute with these: their time goes into instructions (docs/cuda-report.md).
 
 struct Two {
     float low;
@@ -43,7 +43,7 @@ __device__ __forceinline__ Two fmaf(Two a, Two b, Two c) {
 }
 #endif
 __device__ __forceinline__ Two operator-(Two a) { return Two{-a.low, -a.high}; }
-// One rounding, as that of a subtraction, for which there is no packed instruction.
+// One rounding, as a subtraction has, for which there is no packed instruction.
 __device__ __forceinline__ Two operator-(Two a, Two b) { return fmaf(b, -1.0f, a); }
 __device__ __forceinline__ Two fminf(Two a, Two b) { return Two{fminf(a.low, b.low), fminf(a.high, b.high)}; }
 __device__ __forceinline__ Two fmaxf(Two a, Two b) { return Two{fmaxf(a.low, b.low), fmaxf(a.high, b.high)}; }

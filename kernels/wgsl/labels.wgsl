@@ -1,5 +1,5 @@
-// The labels, 32 or 64 bits wide, and what a label says about its row. Nothing is ever indexed by a label that has not
-// been found to be a class.
+// The labels, 32 or 64 bits wide, and what a label says about its row. A label indexes memory only
+// once it has been found to be a class.
 
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 

@@ -43,7 +43,7 @@ struct Params {
     // α and 1 - α.
     hard_weight: f32,
     soft_weight: f32,
-    // Factors of softmax(s) - onehot(y) and of q - p. Where `is_mean` is set, the numbers of rows have yet to divide them.
+    // Factors of softmax(s) - onehot(y) and of q - p. Where `is_mean` is set, they are yet to be divided by numbers of rows.
     hard_gradient: f32,
     soft_gradient: f32,
 

@@ -1,8 +1,8 @@
-// What is known of a part of a row, a monoid: the twin of src/row_part.rs, name for name. There stands what the fields mean
-// and where they come from; here, what a shader has to do differently.
+// What is known of a part of a row, a monoid: the twin of src/row_part.rs, name for name. That file says
+// what the fields mean and where they come from; this one says what a shader does differently.
 //
-// * A shader may assume that there are no NaNs and infinities, so they are found by the bits of a logit: as integers
-//   +inf and NaN lie at the ends of the two ranges of signs. -inf becomes MASKED, a number, before any arithmetic.
+// * A shader may assume that there are no NaNs and infinities, so they are found by the bits of a logit: as integers,
+//   +inf and NaN are the largest of their sign. -inf becomes MASKED, a number, before any arithmetic.
 // * Elements come as vectors of four.
 // * A part has no divergence and no log_ratio of its own: the second pass compares with the sums of the whole row.
 // * There is no f64: the logarithms come from `log1p`.
@@ -86,7 +86,7 @@ fn hard(part: RowPart, label_logit: f32) -> f32 {
     return log1p(part.student_sum - 1.0) + (part.student_max - label_logit);
 }
 
-// What turns a pair of logits into probabilities, once the statistics of the row are known.
+// What turns a pair of logits into probabilities, once the sums of the row are known.
 struct Normalizer {
     student_max: f32,
     teacher_max: f32,

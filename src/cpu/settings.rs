@@ -30,7 +30,7 @@ const LAST_LEVEL_CACHE: usize = 16 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// The vector instructions. `None`, the default, stands for what [`instructions`](super::instructions) says.
+    /// The vector instructions. `None`, the default, stands for what [`instructions`] says.
     pub instructions: Option<Instructions>,
     /// How the gradient is stored.
     pub gradient_stores: GradientStores,
@@ -79,7 +79,7 @@ pub(super) struct Settings {
     pub(super) denominators: Denominators,
     pub(super) instructions: DetectedInstructions,
     pub(super) store: Store,
-    /// Consecutive tiles of a row that one thread takes.
+    /// Consecutive tiles of a row that a thread takes at a time.
     pub(super) tiles_of_a_thread: usize,
 }
 

@@ -3,7 +3,7 @@
 //! An entry is a file that holds its whole key (the compiler's version and options, and the source) and what was compiled,
 //! behind a checksum of both. Nothing of an entry is used unless both agree: a file that is cut off, altered, or made by
 //! another version is as good as none, and is written anew. Entries appear by renaming, so that nobody reads half of one.
-//! That a cache cannot be read or written is never an error: kernels are then compiled.
+//! A cache that cannot be read or written is never an error: kernels are then compiled.
 
 use std::fs;
 use std::io::Write;

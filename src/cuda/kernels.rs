@@ -12,6 +12,7 @@ use super::batch::{Batch, Lender, MatrixMut};
 use super::driver::{self, refused};
 use super::modules::Modules;
 use super::params::Params;
+use super::placed::Placed;
 use super::plan::{self, DeviceLimits, Plan};
 use super::workspace::Workspace;
 use super::{cache, raw};
@@ -163,8 +164,8 @@ impl Kernels {
         unsafe { self.launch_raw(stream, workspace, loss, &raw, Target::InPlace) }
     }
 
-    /// Launches the loss of a batch that is described by device addresses, as frameworks have them, and its gradient where it
-    /// has a target, which overlaps nothing that is read (but for the student that it overwrites).
+    /// Launches the loss of a batch that is described by device addresses, as frameworks have them, and its gradient if that has
+    /// a target. The target overlaps nothing that is read, except the student that it overwrites.
     ///
     /// # Errors
     ///
@@ -174,7 +175,7 @@ impl Kernels {
     ///
     /// Until the stream has run the kernel, the addresses must be those of memory that kernels of this context may access
     /// and nobody else writes: matrices of as many elements as they say, one label and one row factor per row, one factor
-    /// of the whole gradient; the gradient's nobody else reads.
+    /// of the whole gradient. Nobody else may read the gradient's memory.
     pub unsafe fn launch_raw(
         &self,
         stream: &CudaStream,
@@ -188,7 +189,7 @@ impl Kernels {
         if **workspace.stream() != *stream {
             return Err(Error::OtherStream);
         }
-        let raw::Placed { call, problem, mut params } = batch.check(loss, target)?;
+        let Placed { call, problem, mut params } = batch.check(loss, target)?;
         let plan = plan::plan(&problem, &self.limits);
         self.context.bind_to_thread().map_err(|error| refused("use the context", error))?;
         let function = self.modules.get(&plan.specialisation, || may_not_capture(stream, "load a kernel"))?;

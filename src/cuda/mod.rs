@@ -4,7 +4,7 @@
 //!
 //! One kernel, hand-written in CUDA C++ (`kernels/cuda/distillation.cu`), does everything in one launch: it reads each row
 //! of student and teacher once, keeps the pair in shared memory (of a CTA, or of a cluster of them), and writes the
-//! gradient, the losses of the rows and the totals. Where a pair does not fit it reads the rows twice.
+//! gradient, the losses of the rows and the totals. If a pair does not fit, it reads the rows twice.
 //!
 //! * [`specialisation`] is what is chosen when the kernel is compiled: storage types, terms, residency.
 //! * [`plan`] lays a call out on a GPU: pure functions of shapes and limits.
@@ -16,8 +16,8 @@
 //! # What it needs
 //!
 //! NVIDIA's driver for CUDA 11.4 or newer, a GPU of compute capability 8.0 or more, and NVRTC, which comes with the CUDA
-//! toolkit. All three are looked for at run time, and that one is missing is an [`Error`](crate::Error): a program
-//! built with this feature runs everywhere. To build it, no part of CUDA is needed.
+//! toolkit. All three are looked for at run time. If one is missing, that is an [`Error`](crate::Error): a program built with
+//! this feature runs everywhere. No part of CUDA is needed to build it.
 //!
 //! # What has run
 //!
@@ -33,6 +33,7 @@ mod modules;
 pub mod nvrtc;
 #[doc(hidden)]
 pub mod params;
+mod placed;
 pub mod plan;
 pub mod raw;
 mod results;
@@ -43,4 +44,5 @@ pub use batch::{Batch, Elements, ElementsMut, Labels, Matrix, MatrixMut};
 pub use cache::folder as cache_folder;
 pub use driver::{Device, context, devices, version as driver_version};
 pub use kernels::Kernels;
+pub use placed::Placed;
 pub use workspace::Workspace;

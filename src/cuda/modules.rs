@@ -74,8 +74,8 @@ impl Modules {
         Ok(kernel)
     }
 
-    /// Machine code where there is some, else PTX; PTX too where the driver does not take the machine code, as drivers that
-    /// only stand in for a GPU.
+    /// Loads machine code if there is some, else PTX. Loads PTX too if the driver refuses the machine code, as a driver does
+    /// that only stands in for a GPU's.
     fn load(&self, kernel: &Compiled) -> Result<CudaFunction> {
         let from_cubin = || self.context.load_module(Ptx::from_binary(kernel.cubin.clone()));
         let from_ptx = || self.context.load_module(Ptx::from_src(kernel.ptx.as_str()));
@@ -104,7 +104,7 @@ impl Drop for Modules {
     }
 }
 
-/// That the driver does not take what the compiler makes is mostly because it is older.
+/// A driver that refuses what the compiler makes is mostly older than the compiler.
 fn too_new(error: DriverError) -> Error {
     match error.0 {
         Status::CUDA_ERROR_UNSUPPORTED_PTX_VERSION | Status::CUDA_ERROR_NO_BINARY_FOR_GPU => Error::OldDriver {

@@ -1,7 +1,7 @@
 //! NVIDIA's run-time compiler, opened when it is first needed. It needs neither a GPU nor a driver.
 //!
 //! The library is looked for under the path in `KDLOSS_NVRTC`, then by the names that CUDA 13, 12 and 11 give it, on the
-//! system's search path and in the toolkit's folder. That it is missing is an error, never a panic.
+//! system's search path and in the toolkit's folder. If it is missing, that is an error, never a panic.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::PathBuf;

@@ -1,9 +1,9 @@
 //! How a call is laid out on a GPU: pure functions of shapes and limits, which need no CUDA.
 //!
-//! The pair of rows is to stay on chip between the passes, and the memory is to be busy all the time. While a CTA merges
-//! statistics or computes a gradient it reads nothing, so that two CTAs share a multiprocessor where their rows allow it:
-//! one reads while the other computes. So a cluster is the smallest of which two CTAs fit a multiprocessor; else the
-//! smallest that fits at all; else rows are read twice.
+//! A pair of rows should stay on chip between the passes, and memory should be busy all the time. While a CTA merges parts
+//! or computes a gradient, it reads nothing. So two CTAs should share a multiprocessor: one reads while the other computes.
+//! The planner takes the smallest cluster of which two CTAs fit a multiprocessor; else the smallest that fits at all; else
+//! rows are read twice.
 
 use super::specialisation::{Residency, Specialisation, Terms};
 use crate::divergence::Divergence;
@@ -68,7 +68,7 @@ pub struct Problem {
     pub terms: Terms,
     /// What the soft term compares by.
     pub divergence: Divergence,
-    /// Whether rows of all matrices lie alike towards 16-byte vectors.
+    /// Whether all matrices are cut into 16-byte vectors at the same columns, in every row.
     pub wide: bool,
 }
 
@@ -169,7 +169,7 @@ fn kernel(problem: &Problem, residency: Residency) -> Specialisation {
     }
 }
 
-/// Groups of a row, however it starts towards 16-byte vectors.
+/// Groups of a row at most, wherever it starts between two 16-byte vectors.
 fn groups(problem: &Problem) -> u32 {
     let group = kernel(problem, Residency::Stream).group() as u64;
     // A vocabulary is 32 bits wide, so a number of groups is too.

@@ -1,7 +1,7 @@
 //! Reading what a launch leaves behind.
 
 use super::params::{RowRecord, Totals};
-use super::raw::Placed;
+use super::placed::Placed;
 use crate::call::{Call, Counts};
 use crate::error::{Error, Result};
 use crate::value::{LossValue, RowLoss};
@@ -27,7 +27,7 @@ pub(super) fn read(call: &Call, totals: &Totals, records: &[RowRecord]) -> Resul
 }
 
 impl Placed {
-    /// The loss, for who launches the kernel otherwise.
+    /// The loss, for those who launch the kernel otherwise.
     #[doc(hidden)]
     pub fn read(&self, totals: &Totals, records: &[RowRecord]) -> Result<LossValue> {
         read(&self.call, totals, records)

@@ -42,11 +42,11 @@ pub struct Specialisation {
     pub divergence: Divergence,
     /// Where rows are between the passes.
     pub residency: Residency,
-    /// Whether rows of all matrices lie alike towards 16-byte vectors, in which they are then moved.
+    /// Whether all matrices are cut into 16-byte vectors at the same columns, in every row. Then they are moved in vectors.
     pub wide: bool,
 }
 
-/// What the kernel knows the absence of squarings by.
+/// The number by which the kernel knows that there are no squarings.
 const NO_SQUARINGS: u32 = 3;
 
 /// The name of the kernel.

@@ -24,8 +24,8 @@ pub struct Workspace {
     launched: Option<Call>,
 }
 
-/// Device memory that is only used on the stream it was allocated on: its address needs no event to wait for, which a graph
-/// could not contain.
+/// Device memory that is only used on the stream it was allocated on. So its address needs no event to wait for, which no graph
+/// could contain.
 #[derive(Debug)]
 struct Buffer<T> {
     slice: CudaSlice<T>,

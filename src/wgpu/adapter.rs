@@ -33,9 +33,9 @@ impl Adapter {
         adapters.into_iter().enumerate().map(|(index, adapter)| Self { adapter, index }).collect()
     }
 
-    /// The adapter with this number, or whose name, driver or backend contains this text, whatever the case; without a
-    /// wish, the one that [`Adapter::rank`] puts first: a software adapter only where there is no other. A number that no
-    /// adapter has is text too: `4090` is part of a name.
+    /// The adapter with this number, or whose name, driver or backend contains this text; case does not matter. Without a
+    /// wish, the one that [`Adapter::rank`] puts first, which is a software adapter only if there is no other. A number that
+    /// no adapter has counts as text: `4090` is part of a name.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Adapter {
         self.info().device_type == wgpu::DeviceType::Cpu
     }
 
-    /// The smaller, the rather it is chosen: discrete GPUs, then integrated, virtual and unknown ones, then software; within a
+    /// The smaller, the sooner it is chosen: discrete GPUs, then integrated, virtual and unknown ones, then software; within a
     /// kind Vulkan, Metal and Direct3D 12 before OpenGL.
     #[must_use]
     pub fn rank(&self) -> (u8, bool) {

@@ -1,18 +1,18 @@
-//! A batch that lies in buffers of a device. Here a checked call gets its places: usage, alignment, whole words, overlap.
+//! A batch that lies in buffers of a device. Here the places of a call are checked: usage, alignment, whole words, overlap.
 
 use super::plan::Extent;
 use super::variant::{GradientStorage, Storage};
-use crate::batch::Shape;
 use crate::call::{Call, Shapes, Target};
 use crate::elements::DType;
 use crate::error::{Error, Result};
 use crate::loss::DistillationLoss;
+use crate::shape::Shape;
 
 /// A matrix of logits, or of a gradient, in a buffer of a device: laid out as [`kdloss::Matrix`](crate::Matrix).
 ///
-/// Elements lie one behind another, two of the 16-bit types to a 32-bit word, as a slice of them would be copied there.
-/// The buffer needs [`wgpu::BufferUsages::STORAGE`]. Where rows start at multiples of four elements (offset and row stride),
-/// they are accessed in vectors; a matrix that is written in a 16-bit type needs an even row stride.
+/// Elements lie one behind another, as a slice of them is copied there: two of a 16-bit type share a 32-bit word. The buffer
+/// needs [`wgpu::BufferUsages::STORAGE`]. If offset and row stride are multiples of four elements, rows are accessed in
+/// vectors. A matrix that is written in a 16-bit type needs an even row stride.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a> {
     /// The buffer.

@@ -16,9 +16,9 @@
 //! * Nothing is submitted behind the caller's back: [`Kernels::encode_forward_backward`] and its siblings record commands
 //!   into the caller's encoder. [`Kernels::evaluate`] takes host slices: it uploads, runs and reads back.
 //! * Every mistake is an [`Error`] that names the buffer and the remedy: no call raises a validation error
-//!   of wgpu, which would panic. But what belongs to another device only wgpu can see where it is no buffer: an encoder when
-//!   it is finished, a queue when [`Kernels::evaluate`] submits to it. Objects of another [`wgpu::Instance`] not even wgpu
-//!   can tell.
+//!   of wgpu, which would panic. Two mistakes are beyond that. If an encoder or a queue belongs to another device, only wgpu
+//!   can see it, when the encoder is finished or [`Kernels::evaluate`] submits. If an object belongs to another
+//!   [`wgpu::Instance`], not even wgpu can tell.
 //! * The same input gives the same bits on the same adapter, in whatever chunks; a row's bits depend on that row alone.
 //! * Every element that a row's workgroup visits is counted. A row of which a driver missed a part, by a loop that ends early or
 //!   a lane that is lost, is NaN, and [`Error::RowIncomplete`] when the result is read.

@@ -1,4 +1,4 @@
-//! What is refused, and by whom, is told: never a panic, and what can go on goes on.
+//! What is refused becomes an error that says who refused it, never a panic; what can go on goes on.
 
 use kdloss::cuda::{Batch, Kernels, Matrix, MatrixMut, Workspace, nvrtc, raw};
 use kdloss::external::cudarc::driver::sys::CUresult;

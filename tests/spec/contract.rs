@@ -23,17 +23,43 @@ pub fn close(got: f64, want: f64, bound: f64) -> bool {
 /// Runs a case and holds the outcome to the contract. Says which number of which row is off, and by how much.
 #[track_caller]
 pub fn check(implementation: &Implementation, case: &Case) -> Outcome {
-    let name = implementation.name;
-    let got = (implementation.run)(case).unwrap_or_else(|error| panic!("{name}: {error}\n{:?}", case.loss));
-    let want = run_reference(case).expect("the reference accepts what an implementation accepts");
-    let bounds = Bounds::new(case, &want, implementation.contract_factor);
-    bounds.check_terms(name, case, &got, &want);
-    bounds.check_gradient(name, case, &got, &want);
-    check_layout(name, case, &got);
-    got
+    Contract::of(case).check(implementation)
 }
 
-/// Bounds of the terms of each row and of each gradient entry.
+/// Holds many implementations to the contract on one case.
+#[track_caller]
+pub fn check_all(implementations: &[Implementation], case: &Case) {
+    let contract = Contract::of(case);
+    implementations.iter().for_each(|implementation| drop(contract.check(implementation)));
+}
+
+/// What a case demands of every implementation. The reference, which takes longer than most of them, runs once.
+pub struct Contract<'a> {
+    case: &'a Case,
+    want: Outcome,
+    bounds: Bounds,
+}
+
+impl<'a> Contract<'a> {
+    pub fn of(case: &'a Case) -> Self {
+        let want = run_reference(case).expect("the reference accepts what an implementation accepts");
+        let bounds = Bounds::new(case, &want);
+        Self { case, want, bounds }
+    }
+
+    #[track_caller]
+    pub fn check(&self, implementation: &Implementation) -> Outcome {
+        let Implementation { name, contract_factor, run } = implementation;
+        let Self { case, want, bounds } = self;
+        let got = run(case).unwrap_or_else(|error| panic!("{name}: {error}\n{:?}", case.loss));
+        bounds.check_terms(name, *contract_factor, case, &got, want);
+        bounds.check_gradient(name, *contract_factor, case, &got, want);
+        check_layout(name, case, &got);
+        got
+    }
+}
+
+/// Bounds of the terms of each row and of each gradient entry, for an implementation whose factor is 1.
 struct Bounds {
     hard: Vec<f64>,
     soft: Vec<f64>,
@@ -41,7 +67,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn new(case: &Case, want: &Outcome, factor: f64) -> Self {
+    fn new(case: &Case, want: &Outcome) -> Self {
         let (rows, vocab) = (case.student.rows, case.batch().vocab());
         let (alpha, temperature) = (case.loss.alpha, case.loss.temperature);
         let (hard_denominator, soft_denominator) = denominators(case, want);
@@ -58,9 +84,9 @@ impl Bounds {
             let terms = want.value.rows[row];
             let soft = 2e-6 * terms.soft.unwrap_or(0.0).abs();
             let finite_or_0 = |bound: f64| if bound.is_finite() { bound } else { 0.0 };
-            bounds.hard.push(finite_or_0(factor * (1e-6 * terms.hard.unwrap_or(0.0).abs() + ulp(21))));
+            bounds.hard.push(finite_or_0(1e-6 * terms.hard.unwrap_or(0.0).abs() + ulp(21)));
             let soft = soft + 1e-12 * temperature * temperature + ulp(21) * temperature * transport;
-            bounds.soft.push(finite_or_0(factor * soft));
+            bounds.soft.push(finite_or_0(soft));
 
             let scale = case.loss.grad_scale * case.row_grad_scale.as_ref().map_or(1.0, |scale| f64::from(scale[row]));
             let entries = &want.gradient[row * vocab..][..vocab];
@@ -70,14 +96,13 @@ impl Bounds {
                 let hard = ulp(20) * hard_q[j] * student_depth[j].max(1.0) + tiny;
                 let soft = ulp(20) * p[j].max(q[j]) * (depth(j) / temperature).max(1.0) + tiny;
                 let weighted = alpha * hard / hard_denominator + (1.0 - alpha) * temperature * soft / soft_denominator;
-                let bound = 1e-6 * largest + scale.abs() * weighted;
-                bounds.gradient.push(factor * bound);
+                bounds.gradient.push(1e-6 * largest + scale.abs() * weighted);
             }
         }
         bounds
     }
 
-    fn check_terms(&self, name: &str, case: &Case, got: &Outcome, want: &Outcome) {
+    fn check_terms(&self, name: &str, factor: f64, case: &Case, got: &Outcome, want: &Outcome) {
         let loss = &case.loss;
         let (got, want_value) = (&got.value, &want.value);
         assert_eq!(got.counted_rows, want_value.counted_rows, "{name}: counted rows");
@@ -85,16 +110,17 @@ impl Bounds {
         assert_eq!(got.rows.len(), want_value.rows.len(), "{name}: rows");
         let (mut hard_bound, mut soft_bound) = (0.0, 0.0);
         for (row, (got, want)) in got.rows.iter().zip(&want_value.rows).enumerate() {
-            let total_bound = loss.mix(got.hard.map(|_| self.hard[row]), got.soft.map(|_| self.soft[row]));
+            let (hard, soft) = (factor * self.hard[row], factor * self.soft[row]);
+            let total_bound = loss.mix(got.hard.map(|_| hard), got.soft.map(|_| soft));
             for (term, got, want, bound) in [
-                ("hard", got.hard, want.hard, self.hard[row]),
-                ("soft", got.soft, want.soft, self.soft[row]),
+                ("hard", got.hard, want.hard, hard),
+                ("soft", got.soft, want.soft, soft),
                 ("total", Some(got.total), Some(want.total), total_bound),
             ] {
                 assert_term(&format!("{name}: {term} of row {row}"), case, got, want, bound);
             }
-            hard_bound += self.hard[row];
-            soft_bound += self.soft[row];
+            hard_bound += hard;
+            soft_bound += soft;
         }
         let (hard_denominator, soft_denominator) = denominators(case, want);
         let (hard_bound, soft_bound) = (hard_bound / hard_denominator, soft_bound / soft_denominator);
@@ -104,12 +130,12 @@ impl Bounds {
         assert_term(&format!("{name}: loss"), case, Some(got.loss), Some(want_value.loss), bound);
     }
 
-    fn check_gradient(&self, name: &str, case: &Case, got: &Outcome, want: &Outcome) {
+    fn check_gradient(&self, name: &str, factor: f64, case: &Case, got: &Outcome, want: &Outcome) {
         let vocab = case.batch().vocab();
         let dtype = got.written.as_ref().map(|table| table.layout.dtype);
         assert_eq!(got.gradient.len(), want.gradient.len(), "{name}: gradient entries");
         for (index, (&got, &want)) in got.gradient.iter().zip(&want.gradient).enumerate() {
-            let bound = self.gradient[index] + rounding(dtype, want);
+            let bound = factor * self.gradient[index] + rounding(dtype, want);
             assert!(
                 close(got, want, bound),
                 "{name}: gradient of row {} column {}: got {got:e}, want {want:e}, off by {:e}, bound {bound:e}\n{:?}",

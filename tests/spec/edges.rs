@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use kdloss::{DType, DistillationLoss, IgnoredRows, Reduction};
 
 use crate::case::{Case, LabelVec, Layout, Table};
-use crate::contract::{check, close};
-use crate::implementations::{Implementation, Outcome, all_and_reference};
+use crate::contract::{Contract, check, close};
+use crate::implementations::{Outcome, all_and_reference};
 
 const NAN: f32 = f32::NAN;
 const INFINITY: f32 = f32::INFINITY;
@@ -22,9 +22,9 @@ fn loss() -> DistillationLoss {
 /// Shows what every implementation answers, after holding it to the contract.
 #[track_caller]
 fn for_all(case: &Case, mut expect: impl FnMut(&str, &Outcome)) {
+    let contract = Contract::of(case);
     for implementation in all_and_reference() {
-        let Implementation { name, .. } = implementation;
-        expect(name, &check(&implementation, case));
+        expect(implementation.name, &contract.check(&implementation));
     }
 }
 
@@ -308,7 +308,7 @@ fn a_row_that_counts_and_is_not_finite_is_nan_alone() {
         let teacher = [vec![0.0, 1.0, 0.0], teacher.to_vec(), vec![0.0, 1.0, 0.0]];
         Case::new(loss(), &student, &teacher, &[0, 1, 0])
     };
-    // What the other rows are beside a row that is as they are.
+    // What every row is if all three are good.
     let mut untouched = HashMap::new();
     for_all(&case(&good, &good), |name, outcome| drop(untouched.insert(name.to_owned(), outcome.clone())));
     for bad in &bad {

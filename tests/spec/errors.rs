@@ -26,13 +26,18 @@ fn refused(case: &Case, error: &Error, pieces: &[&str]) {
 }
 
 #[test]
-fn temperatures_that_are_not_positive_or_not_normal() {
-    for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-30, 1e30, 1e-40, 5e-324] {
+fn temperatures_that_are_not_positive_or_too_extreme() {
+    let just_beyond = [1e-4f64.next_down(), 1e4f64.next_up()];
+    for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-30, 1e30, 5e-324, 1.1e-19, 1e6, 1e8, 1.8e19]
+        .into_iter()
+        .chain(just_beyond)
+    {
         let mut case = good();
         case.loss = loss().with_temperature(temperature);
-        refused(&case, &Error::InvalidTemperature { temperature }, &[&temperature.to_string()]);
+        let pieces = [temperature.to_string(), "0.0001..=10000".into(), "2 to 10 is usual".into()];
+        refused(&case, &Error::InvalidTemperature { temperature }, &pieces.each_ref().map(String::as_str));
     }
-    for temperature in [1.1e-19, 1.8e19, 1e4] {
+    for temperature in [1e-4, 1e4] {
         assert_eq!(loss().with_temperature(temperature).validate(), Ok(()));
     }
 }

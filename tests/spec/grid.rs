@@ -3,9 +3,9 @@
 use kdloss::{DType, DistillationLoss, IgnoredRows, Reduction};
 
 use crate::case::{Case, LabelVec, Layout, Table};
-use crate::contract::check;
+use crate::contract::{check, check_all, close};
 use crate::generate::{self, Rows};
-use crate::implementations::{DTYPES, Implementation, all};
+use crate::implementations::{DTYPES, all, in_turn, of_the_cpu, run_reference};
 
 /// Each width, and how many rows it is tried with.
 const SHAPES: &[(usize, &[usize])] = &[
@@ -32,8 +32,12 @@ fn loss(temperature: f64, alpha: f64) -> DistillationLoss {
     DistillationLoss::new().with_temperature(temperature).with_alpha(alpha)
 }
 
+/// CUDA's seven implementations in turn. Up to 4097 columns 6 temperatures and 3 values of α make 18 turns for each shape: each
+/// implementation meets each shape twice at least, and each temperature and each α at each width. Wider rows have 12 turns for
+/// each width, which are enough for all seven, and the widest 6.
 #[test]
 fn every_shape_temperature_and_alpha() {
+    let mut turn = 0;
     for &(vocab, row_counts) in SHAPES {
         for &row_count in row_counts {
             let Rows { student, teacher, labels } = generate::rows(1, row_count, vocab, 3.0);
@@ -48,15 +52,19 @@ fn every_shape_temperature_and_alpha() {
             for &temperature in temperatures {
                 for alpha in ALPHAS {
                     case.loss = loss(temperature, alpha);
-                    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+                    check_all(&in_turn(turn), &case);
+                    turn += 1;
                 }
             }
         }
     }
 }
 
+/// CUDA's implementations in turn: at 4 widths each combination meets 4 of the 7, and each type of each matrix meets all of them
+/// at each width. `cuda/compiled.rs` looks at what is compiled for the combinations.
 #[test]
 fn every_combination_of_storage_types() {
+    let mut turn = 0;
     for vocab in [7, 1000, 2049, 50_257] {
         let Rows { student, teacher, labels } = generate::rows(2, 3, vocab, 2.0);
         for student_type in DTYPES {
@@ -67,7 +75,8 @@ fn every_combination_of_storage_types() {
                         teacher_type,
                         gradient_type,
                     );
-                    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+                    check_all(&in_turn(turn), &case);
+                    turn += 1;
                 }
             }
         }
@@ -114,7 +123,7 @@ fn odd_row_strides_and_padded_vocabularies() {
             case.teacher = Some(Table::of_rows(&teacher, layout(teacher_extra, DType::F32)));
             case.gradient = layout(gradient_extra, dtype);
             case.vocab = Some(vocab);
-            all().iter().for_each(|implementation| drop(check(implementation, &case)));
+            check_all(&all(), &case);
         }
     }
 }
@@ -122,6 +131,7 @@ fn odd_row_strides_and_padded_vocabularies() {
 #[test]
 fn every_reduction_scale_and_label_type() {
     let Rows { student, teacher, labels } = generate::rows(5, 11, 127, 2.0);
+    let all = all();
     let mut case = Case::new(loss(4.0, 0.5), &student, &teacher, &labels);
     for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None, Reduction::DividedBy(3.5)] {
         for ignored_rows in [IgnoredRows::Skip, IgnoredRows::SoftOnly] {
@@ -136,7 +146,7 @@ fn every_reduction_scale_and_label_type() {
                     let narrow = labels.iter().map(|&label| label as i32).collect();
                     case.labels =
                         Some(if alpha == 0.5 { LabelVec::I32(narrow) } else { LabelVec::I64(labels.clone()) });
-                    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+                    check_all(&all, &case);
                 }
             }
         }
@@ -147,7 +157,7 @@ fn every_reduction_scale_and_label_type() {
 fn more_rows_than_are_prepared_at_a_time() {
     let Rows { student, teacher, labels } = generate::rows(6, 5000, 3, 2.0);
     let case = Case::new(loss(4.0, 0.5), &student, &teacher, &labels);
-    all().iter().for_each(|implementation| drop(check(implementation, &case)));
+    check_all(&all(), &case);
 }
 
 #[test]
@@ -161,20 +171,18 @@ fn nearly_equal_and_peaked_rows_as_wide_as_a_language_models() {
         teacher[0][4711] += peak;
         for temperature in [1.0, 20.0] {
             let case = Case::new(loss(temperature, 0.5), &student, &teacher, &labels);
-            all().iter().for_each(|implementation| drop(check(implementation, &case)));
+            check_all(&all(), &case);
         }
     }
 }
 
-/// The CPU path takes a tile relative to the largest of its first 512 logits, and what is above them loses digits: each row has
-/// one logit a little higher than the row before, from where nobody cares to where the tile must be taken again. It holds nearly
-/// all of the row's mass, or shares it with one of those at the beginning, or with many.
+/// The CPU path takes a tile relative to the largest of its first 512 logits, and a logit above that loses digits. Here one logit
+/// is a little higher in each row than in the row before: from where it does not matter, to where the tile must be taken again.
+/// It holds nearly all of the row's mass, or shares it with one of those at the beginning, or with many.
 #[test]
 fn a_logit_far_above_those_that_begin_its_row() {
     let of_the_cpu = of_the_cpu();
-    for case in far_above() {
-        of_the_cpu.iter().for_each(|implementation| drop(check(implementation, &case)));
-    }
+    far_above().iter().for_each(|case| check_all(&of_the_cpu, case));
 }
 
 pub fn far_above() -> Vec<Case> {
@@ -225,7 +233,7 @@ fn few_logits_that_nearly_agree_far_above_those_that_begin_their_row() {
         let labels = vec![3; ROWS];
         for temperature in [1.0, 2.0, 3.7] {
             let case = Case::new(loss(temperature, 0.0), &student, &teacher, &labels);
-            of_the_cpu.iter().for_each(|implementation| drop(check(implementation, &case)));
+            check_all(&of_the_cpu, &case);
         }
     }
 }
@@ -246,13 +254,12 @@ fn nan_of_any_bits_is_found() {
     }
 }
 
-/// One logit far above a whole tile of equal ones, each row a little further: whichever sum of equals is just below half of the last
-/// digit of the large one, some row has it, and adding many such would lose them all.
+/// One logit lies far above a whole tile of equal ones, a little further in each row. In some row, a sum of so many equals is just
+/// below half of the last digit of the large one: if such sums were added one by one, all of them would be lost.
 #[test]
 fn many_small_addends_behind_a_large_one() {
-    for case in small_addends() {
-        of_the_cpu().iter().for_each(|implementation| drop(check(implementation, &case)));
-    }
+    let of_the_cpu = of_the_cpu();
+    small_addends().iter().for_each(|case| check_all(&of_the_cpu, case));
 }
 
 pub fn small_addends() -> Vec<Case> {
@@ -273,7 +280,25 @@ fn a_logit_near_the_largest_number() {
     }
 }
 
-/// What takes the CPU path's own ways with a tile; on an executed GPU it would take minutes.
-fn of_the_cpu() -> Vec<Implementation> {
-    all().into_iter().filter(|implementation| implementation.name.starts_with("cpu")).collect()
+/// The contract ends at T = 20. Up to the ends of what is accepted, the loss and the gradient keep five and four digits.
+#[test]
+fn the_most_extreme_temperatures() {
+    for vocab in [50, 1000, 9000, 151_936] {
+        let mut random = generate::Random::new(vocab as u64);
+        let mut row = || (0..vocab).map(|_| (40.0 * random.unit() - 20.0) as f32).collect::<Vec<f32>>();
+        let (student, teacher) = (row(), row());
+        for temperature in [*DistillationLoss::TEMPERATURES.start(), *DistillationLoss::TEMPERATURES.end()] {
+            let case = Case::row(loss(temperature, 0.0), &student, &teacher, 0);
+            let want = run_reference(&case).unwrap();
+            for implementation in of_the_cpu() {
+                let got = (implementation.run)(&case).unwrap();
+                let norm = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>().sqrt();
+                let differences = &mut got.gradient.iter().zip(&want.gradient).map(|(got, want)| got - want);
+                let error = norm(differences) / norm(&mut want.gradient.iter().copied());
+                let name = implementation.name;
+                assert!(error <= 1e-4, "{name}: T = {temperature}, {vocab} classes: off by {error:e} of the norm");
+                assert!(close(got.value.loss, want.value.loss, 1e-5 * want.value.loss), "{name}: T = {temperature}");
+            }
+        }
+    }
 }

@@ -58,6 +58,38 @@ pub fn all() -> Vec<Implementation> {
     all
 }
 
+/// Whether `cargo xtask test --all` runs, which leaves nothing to a covering set.
+#[allow(dead_code, reason = "without CUDA there is nothing that takes long")]
+pub fn everything() -> bool {
+    std::env::var_os("KDLOSS_TEST_ALL").is_some()
+}
+
+/// Every implementation, but for those of CUDA one at a time: which one, `turn` says. Where there is no GPU an executor of PTX
+/// takes the place of one, and seconds for what others do in milliseconds. Whoever asks for each of at least seven turns has
+/// asked for each implementation; `cargo xtask test --all` always gets all of them.
+pub fn in_turn(turn: usize) -> Vec<Implementation> {
+    #[allow(unused_mut)]
+    let mut all = all();
+    #[cfg(feature = "cuda")]
+    if !everything() {
+        let is_of_cuda = |implementation: &Implementation| implementation.name.starts_with("cuda");
+        let of_cuda = all.iter().filter(|implementation| is_of_cuda(implementation)).count();
+        let mut index = 0;
+        all.retain(|implementation| {
+            index += usize::from(is_of_cuda(implementation));
+            !is_of_cuda(implementation) || (index - 1) % of_cuda == turn % of_cuda
+        });
+    }
+    #[cfg(not(feature = "cuda"))]
+    let _ = turn;
+    all
+}
+
+/// What takes the CPU path's own ways with a tile; on an executed GPU it would take minutes.
+pub fn of_the_cpu() -> Vec<Implementation> {
+    all().into_iter().filter(|implementation| implementation.name.starts_with("cpu")).collect()
+}
+
 /// Every implementation, the reference first.
 pub fn all_and_reference() -> Vec<Implementation> {
     let mut all = all();

@@ -4,6 +4,7 @@
 //! outcome. Every module below runs them all; a new backend adds one closure there and is proved by all of them.
 
 mod case;
+mod confident;
 mod contract;
 #[cfg(feature = "cuda")]
 mod cuda;

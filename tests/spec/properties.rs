@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::case::Case;
-use crate::contract::{check, close};
-use crate::implementations::{all, run_reference};
+use crate::contract::{check, check_all, close};
+use crate::implementations::{Implementation, in_turn, run_reference};
 
 /// Logits whose differences `f32` keeps to six digits, and masked ones.
 fn plain_logit() -> impl Strategy<Value = f32> {
@@ -41,6 +41,12 @@ fn loss(temperature: f64, alpha: f64) -> DistillationLoss {
     DistillationLoss::new().with_temperature(temperature).with_alpha(alpha).with_reduction(Reduction::Sum)
 }
 
+/// CUDA's implementations in turn, by the case's logits, so that a case always meets the same: each of the seven is tried on some
+/// 57 of 400 generated cases.
+fn implementations(case: &Case) -> Vec<Implementation> {
+    in_turn(case.student.buffer.to_bytes().iter().copied().map(usize::from).sum())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -53,7 +59,7 @@ proptest! {
     ) {
         let label = label.index(student.len()) as i64;
         let case = Case::row(loss(temperature, alpha), &student, &teacher, label);
-        all().iter().for_each(|implementation| drop(check(implementation, &case)));
+        check_all(&implementations(&case), &case);
     }
 
     #[test]
@@ -66,7 +72,7 @@ proptest! {
         let position = position.index(student.len());
         (if in_teacher { &mut teacher } else { &mut student })[position] = poison;
         let case = Case::row(loss(2.0, 0.5), &student, &teacher, 0);
-        for implementation in all() {
+        for implementation in implementations(&case) {
             let outcome = check(&implementation, &case);
             prop_assert!(outcome.value.loss.is_nan() && outcome.gradient.iter().all(|entry| entry.is_nan()));
         }
@@ -76,7 +82,7 @@ proptest! {
     fn the_soft_term_keeps_its_digits_at_a_temperature_of_ten_thousand((student, teacher) in row()) {
         // The contract ends at T = 20; its bound on the soft term holds here too.
         let case = Case::row(loss(1e4, 0.0), &student, &teacher, 0);
-        all().iter().for_each(|implementation| drop(check(implementation, &case)));
+        check_all(&implementations(&case), &case);
     }
 
     #[test]
@@ -97,10 +103,8 @@ proptest! {
         for (to, &from) in order.iter().enumerate() {
             prop_assert!(close(got[to], want[from], 1e-10 * want[from].abs() + 1e-13), "{} {}", got[to], want[from]);
         }
-        for implementation in all() {
-            check(&implementation, &straight);
-            check(&implementation, &permuted);
-        }
+        check_all(&implementations(&straight), &straight);
+        check_all(&implementations(&straight), &permuted);
     }
 
     #[test]
@@ -109,7 +113,7 @@ proptest! {
         temperature in temperature(),
     ) {
         let case = Case::row(loss(temperature, 0.5), &student, &teacher, 0);
-        for implementation in all() {
+        for implementation in implementations(&case) {
             let outcome = check(&implementation, &case);
             if outcome.value.nonfinite_rows == 0 {
                 let size: f64 = outcome.gradient.iter().map(|entry| entry.abs()).sum();
@@ -123,7 +127,7 @@ proptest! {
     #[test]
     fn identical_rows_give_exactly_zero(row in vec(logit(), 1..80), temperature in 0.5f64..1e4) {
         let case = Case::row(loss(temperature, 0.0), &row, &row, 0);
-        for implementation in all() {
+        for implementation in implementations(&case) {
             let outcome = check(&implementation, &case);
             if outcome.value.nonfinite_rows == 0 {
                 prop_assert!(outcome.value.loss == 0.0 && outcome.gradient.iter().all(|&entry| entry == 0.0));
@@ -142,7 +146,7 @@ proptest! {
             row.iter().map(|&(s, t)| (f32::from(s) / 8.0 + offset, f32::from(t) / 8.0 - offset)).unzip()
         };
         let case = |(student, teacher): (Vec<f32>, Vec<f32>)| Case::row(loss(temperature, 0.5), &student, &teacher, 0);
-        for implementation in all() {
+        for implementation in implementations(&case(rows(0.0))) {
             let plain = check(&implementation, &case(rows(0.0)));
             let shifted = check(&implementation, &case(rows(64.0 * f32::from(shift))));
             prop_assert_eq!(&plain.gradient, &shifted.gradient);

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::commands::{Result, cargo, project, run};
+use crate::commands::{Result, project, run};
 
 /// Python packages that hold the tools. PTX differs between releases, so the versions are fixed.
 const PACKAGES: [&str; 3] =
@@ -20,8 +20,8 @@ const TOOLS: [(&str, &str); 3] = [
 /// What names the mock of NVIDIA's driver to the tests.
 const MOCK: &str = "KDLOSS_MOCK_CUDA";
 
-/// Fetches the tools where they are missing, with pip, which it installs where it may. Where that cannot be done it says
-/// what to install; in CI it fails.
+/// Fetches the missing tools with pip, and installs pip if it may. If that cannot be done, it says what to install; in CI it
+/// fails.
 pub(crate) fn provide() -> Result<()> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return not_in_ci("NVIDIA's compilers are fetched on x86-64 Linux only; KDLOSS_NVRTC may name another");
@@ -43,13 +43,12 @@ pub(crate) fn provide() -> Result<()> {
     }
 }
 
-/// Builds the mock of NVIDIA's driver, and puts a copy of it under the driver's name into a folder of its own.
+/// Puts a copy of the mock of NVIDIA's driver, which has been built, under the driver's name into a folder of its own.
 /// Programs find it there and nowhere else.
-pub(crate) fn build_mock() -> Result<()> {
+pub(crate) fn copy_mock() -> Result<()> {
     if !cfg!(target_os = "linux") {
         return not_in_ci("the mock of NVIDIA's driver is for Linux");
     }
-    run(&mut cargo(&["build", "--quiet", "--package", "mock-libcuda"]))?;
     let copy = mock();
     let built = project().join("target/debug/libmock_libcuda.so");
     let put = || {

@@ -6,6 +6,7 @@ mod cuda;
 mod cuda_report;
 mod fuzz;
 mod mesa;
+mod steps;
 mod test;
 
 use std::process::{Command, ExitCode};
@@ -25,8 +26,13 @@ enum Task {
     /// Formatting, lints and documentation for each set of features, all tests, the tests again under AddressSanitizer,
     /// and the example. Installs Mesa's software Vulkan and OpenGL drivers with apt where they are missing and it may,
     /// fetches NVIDIA's compilers into target/ with pip, and builds a mock of NVIDIA's driver there. Stops at the first
-    /// failure; with CI set, a step that cannot run is a failure too.
-    Test,
+    /// failure, and says what each step took; with CI set, a step that cannot run is a failure too.
+    Test {
+        /// Also tries what the usual run leaves to a covering set: every specialisation of the CUDA kernels, and every case
+        /// in every place where they keep rows. Takes half an hour longer.
+        #[arg(long)]
+        all: bool,
+    },
     /// Feeds generated files and arguments to `kdloss eval`, under AddressSanitizer. Installs cargo-fuzz into target/ if
     /// it is missing.
     Fuzz {
@@ -52,7 +58,7 @@ fn avx512() -> commands::Result<()> {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
-        Task::Test => test::run_all(),
+        Task::Test { all } => test::run_all(all),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::CudaReport { check } => cuda_report::write(check),
         Task::Avx512 => avx512(),

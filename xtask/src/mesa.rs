@@ -11,8 +11,8 @@ const PACKAGES: [&str; 5] = ["libvulkan1", "mesa-vulkan-drivers", "libegl1", "li
 /// Where drivers announce themselves: some Vulkan driver, and some EGL implementation.
 const ANNOUNCEMENTS: [&str; 2] = ["/usr/share/vulkan/icd.d", "/usr/share/glvnd/egl_vendor.d"];
 
-/// Installs the drivers where none is announced, if apt is there and may. Where that cannot be done it says what to
-/// install; in CI it fails.
+/// Installs the drivers if none is announced and apt may be used. If that cannot be done, it says what to install; in CI it
+/// fails.
 pub(crate) fn provide() -> Result<()> {
     if !cfg!(target_os = "linux") {
         println!("skipped: Mesa is installed on Linux only; the tests use the adapters that there are");

@@ -6,10 +6,10 @@
 //! of [`kdloss::cpu`] once, which gives the loss and the gradient together, and keeps the gradient. The backward pass
 //! hands it on, multiplied by the gradient that arrives from above; where that is 1 throughout, as under
 //! `loss.backward()`, there is nothing to multiply. Logits are read where candle has them: a row offset or a row stride
-//! (`narrow`, `i(..)`) costs nothing; a transposed or broadcast tensor is copied first.
+//! (`narrow`, `i(..)`) costs nothing, a transposed or broadcast tensor is copied first.
 //!
-//! Beyond its inputs the operation holds one tensor of the student's shape, the gradient, for as long as the graph lives;
-//! and none where the student depends on no variable.
+//! Beyond its inputs the operation holds one tensor of the student's shape, the gradient, for as long as the graph lives. It
+//! holds none if the student depends on no variable.
 //!
 //! # Shapes and types
 //!

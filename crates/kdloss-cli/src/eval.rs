@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::{EvalArgs, ReductionChoice};
 use crate::backend::{Engine, Pick};
+use crate::doubts::{self, Doubts};
 use crate::failure::{Failure, Result};
 use crate::inputs::{EvalInputs, Files, paths};
 use crate::output::{json_number, json_optional, readable_number, readable_optional, sentence, table};
@@ -23,6 +24,8 @@ struct Report<'a> {
     pick: Pick,
     engine: Box<dyn Engine>,
     vocab: usize,
+    /// Columns that the teacher has beyond those.
+    dropped: usize,
     value: LossValue,
     milliseconds: f64,
 }
@@ -34,24 +37,28 @@ pub(crate) fn run(args: &EvalArgs, out: &mut dyn Write) -> Result<()> {
     let files = Files::open(&args.logits, labels_file)?;
     let inputs = EvalInputs::read(args, &loss, &files)?;
     let (rows, vocab) = (inputs.rows(), inputs.vocab);
+    let doubts = Doubts::new(args.logits.strict);
+    inputs.raise(&doubts, args.logits.vocab.is_some())?;
     // A GPU's driver takes a while to load: only once there is something to compute.
     let pick = Pick::new(args.backend, args.adapter.as_deref())?;
     let engine = pick.open()?;
     let input_paths = paths(&args.logits, labels_file);
     let output = args.grad_out.as_deref().map(|path| OutputFile::create(path, &input_paths)).transpose()?;
 
+    // A gradient that is read from stdout must not end with a table.
+    let report_to_stderr = output.as_ref().is_some_and(OutputFile::is_stdout);
     let batch = inputs.batch();
-    let (value, milliseconds) = match output {
-        None => timed(|| engine.evaluate(&loss, &batch, None))?,
-        Some(mut output) => {
-            let mut gradient = gradient_buffer(&batch)?;
-            let result = timed(|| engine.evaluate(&loss, &batch, Some(&mut gradient)))?;
-            output.write_gradient(&gradient, rows, vocab)?;
-            output.finish()?;
-            result
-        }
-    };
-    let report = Report { args, loss, pick, engine, vocab, value, milliseconds };
+    let mut gradient = output.as_ref().map(|_| gradient_buffer(&batch)).transpose()?;
+    let (value, milliseconds) = timed(|| engine.evaluate(&loss, &batch, gradient.as_deref_mut()))?;
+    doubts.raise(doubts::nan_loss(&value))?;
+    if let Some((mut output, gradient)) = output.zip(gradient) {
+        output.write_gradient(&gradient, rows, vocab)?;
+        output.finish()?;
+    }
+    let dropped = inputs.dropped_teacher_columns();
+    let report = Report { args, loss, pick, engine, vocab, dropped, value, milliseconds };
+    let mut stderr = std::io::stderr();
+    let out = if report_to_stderr { &mut stderr } else { out };
     if args.json { report.write_json(out) } else { report.write_table(out) }
 }
 
@@ -85,6 +92,7 @@ impl Report<'_> {
         object.insert("soft".into(), json_optional(value.soft));
         object.insert("rows".into(), json!(value.rows.len()));
         object.insert("vocab".into(), json!(self.vocab));
+        object.insert("dropped_teacher_columns".into(), json!(self.dropped));
         object.insert("counted_rows".into(), json!(value.counted_rows));
         object.insert("nonfinite_rows".into(), json!(value.nonfinite_rows));
         object.insert("backend".into(), json!(self.pick.name()));
@@ -113,7 +121,7 @@ impl Report<'_> {
             value.nonfinite_rows.to_string(),
             "of the rows that count: with NaN or +inf, or masked throughout",
         );
-        row("vocabulary", self.vocab.to_string(), "columns that are classes");
+        row("vocabulary", self.vocab.to_string(), &self.what_columns_are());
         row("temperature", loss.temperature.to_string(), "");
         row("alpha", loss.alpha.to_string(), "weight of the hard term");
         row("backend", self.pick.to_string(), &self.engine.device());
@@ -127,6 +135,13 @@ impl Report<'_> {
             writeln!(out, "{}", sentence(&written))?;
         }
         Ok(())
+    }
+
+    fn what_columns_are(&self) -> String {
+        match self.dropped {
+            0 => "columns that are classes".into(),
+            dropped => format!("columns that are classes; {dropped} more of the teacher's are dropped"),
+        }
     }
 
     fn what_takes_time(&self) -> &'static str {

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use kdloss::{Batch, DistillationLoss};
 
 use crate::args::{EvalArgs, LogitsArgs};
+use crate::doubts::{self, Doubts};
 use crate::failure::{Failure, Result};
-use crate::logits::{LabelsTensor, LogitsTensor, vocab};
+use crate::labels::{LabelsRows, LabelsTensor};
+use crate::logits::{LogitsRows, LogitsTensor, vocab};
 use crate::tensors::{Tensor, TensorFile, Tensors};
 
 /// The files of a command.
@@ -76,16 +78,16 @@ impl<'n> Wanted<'n> {
 
 /// What `eval` computes the loss of.
 pub(crate) struct EvalInputs<'a> {
-    student: LogitsTensor<'a>,
-    teacher: Option<LogitsTensor<'a>>,
-    labels: Option<LabelsTensor<'a>>,
+    student: LogitsRows<'a>,
+    teacher: Option<LogitsRows<'a>>,
+    labels: Option<LabelsRows<'a>>,
     pub(crate) vocab: usize,
 }
 
 impl<'a> EvalInputs<'a> {
     pub(crate) fn read(args: &EvalArgs, loss: &DistillationLoss, files: &'a Files) -> Result<Self> {
         let student = Wanted::student(&args.logits).require(&files.student_tensors()?)?;
-        let student = LogitsTensor::new(&student, None)?;
+        let student = LogitsTensor::new(student, None)?;
 
         // Where alpha does without a tensor already, only what was named or put into a file of its own can be missing.
         let remedy = if loss.has_soft_term() {
@@ -95,7 +97,7 @@ impl<'a> EvalInputs<'a> {
         };
         let needed = loss.has_soft_term() || args.logits.teacher_file.is_some();
         let teacher = Wanted::teacher(&args.logits, remedy).find(needed, &files.teacher_tensors()?)?;
-        let teacher = teacher.map(|tensor| LogitsTensor::new(&tensor, Some(&student))).transpose()?;
+        let teacher = teacher.map(|tensor| LogitsTensor::new(tensor, Some(&student))).transpose()?;
 
         let remedy = if loss.has_hard_term() {
             "name the labels with --labels, or do without them by --alpha 0"
@@ -104,32 +106,30 @@ impl<'a> EvalInputs<'a> {
         };
         let needed = loss.has_hard_term() || args.labels_file.is_some();
         let labels = Wanted::labels(args, remedy).find(needed, &files.labels_tensors()?)?;
-        let labels = labels.map(|tensor| LabelsTensor::new(&tensor, &student)).transpose()?;
+        let labels = labels.map(|tensor| LabelsTensor::new(tensor, &student)).transpose()?;
 
         let vocab = vocab(args.logits.vocab, &student, teacher.as_ref())?;
-        let inputs = Self { student, teacher, labels, vocab };
-        if args.shift { inputs.shifted() } else { Ok(inputs) }
-    }
-
-    /// Position `i` with label `i + 1`. The last position of a sequence has no label, and is no row of the batch.
-    fn shifted(self) -> Result<Self> {
-        let Some((sequences, length)) = self.student.sequences() else {
-            let (rows, cols) = (self.student.rows(), self.student.cols);
-            return Err(Failure::new(format!(
-                "--shift needs logits of the shape [B, S, V], but the student is [{rows}, {cols}]: \
-                 reshape it, or leave --shift out"
-            )));
-        };
-        Ok(Self {
-            student: self.student.without_last_positions(sequences, length),
-            teacher: self.teacher.map(|teacher| teacher.without_last_positions(sequences, length)),
-            labels: self.labels.map(|labels| labels.without_first_positions(length)),
-            vocab: self.vocab,
-        })
+        let tensors = EvalTensors { student, teacher, labels, vocab };
+        if args.shift { tensors.read_shifted() } else { tensors.read() }
     }
 
     pub(crate) fn rows(&self) -> usize {
-        self.student.rows()
+        self.student.rows
+    }
+
+    /// Columns of the teacher that are no classes.
+    pub(crate) fn dropped_teacher_columns(&self) -> usize {
+        self.teacher.as_ref().map_or(0, |teacher| teacher.cols - self.vocab)
+    }
+
+    /// Raises what is doubtful about the tensors; the width is not where it was asked for.
+    pub(crate) fn raise(&self, doubts: &Doubts, vocab_is_given: bool) -> Result<()> {
+        doubts.raise(doubts::probabilities("student", &self.student))?;
+        let Some(teacher) = &self.teacher else {
+            return Ok(());
+        };
+        doubts.raise(doubts::probabilities("teacher", teacher))?;
+        doubts.raise(doubts::dropped_columns(teacher.cols, self.vocab).filter(|_| !vocab_is_given))
     }
 
     pub(crate) fn batch(&self) -> Batch<'_> {
@@ -141,6 +141,45 @@ impl<'a> EvalInputs<'a> {
             batch = batch.with_labels(labels.labels());
         }
         batch
+    }
+}
+
+/// The tensors of a batch, which fit each other.
+struct EvalTensors<'a> {
+    student: LogitsTensor<'a>,
+    teacher: Option<LogitsTensor<'a>>,
+    labels: Option<LabelsTensor<'a>>,
+    vocab: usize,
+}
+
+impl<'a> EvalTensors<'a> {
+    fn read(&self) -> Result<EvalInputs<'a>> {
+        let all = |logits: &LogitsTensor<'a>| logits.read(0..logits.rows());
+        Ok(EvalInputs {
+            student: all(&self.student)?,
+            teacher: self.teacher.as_ref().map(all).transpose()?,
+            labels: self.labels.as_ref().map(LabelsTensor::read).transpose()?,
+            vocab: self.vocab,
+        })
+    }
+
+    /// Position `i` with label `i + 1`. The last position of a sequence has no label, and is no row of the batch.
+    fn read_shifted(&self) -> Result<EvalInputs<'a>> {
+        let Some((sequences, length)) = self.student.sequences() else {
+            let (rows, cols) = (self.student.rows(), self.student.cols);
+            return Err(Failure::new(format!(
+                "--shift needs logits of the shape [B, S, V], but the student is [{rows}, {cols}]: \
+                 save it as it was before it was flattened, or leave --shift out"
+            )));
+        };
+        let positions = |logits: &LogitsTensor<'a>| logits.read_without_last_positions(sequences, length);
+        let next = |labels: &LabelsTensor<'a>| labels.read_without_first_positions(sequences, length);
+        Ok(EvalInputs {
+            student: positions(&self.student)?,
+            teacher: self.teacher.as_ref().map(positions).transpose()?,
+            labels: self.labels.as_ref().map(next).transpose()?,
+            vocab: self.vocab,
+        })
     }
 }
 

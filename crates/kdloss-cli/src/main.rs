@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use kdloss_cli::{Counting, Failure, Program, run};
 
 /// `kdloss bench` tells how much memory the loss takes.
@@ -15,7 +14,7 @@ fn main() -> ExitCode {
     unsafe {
         kdloss_cli::leave_out_device_select_layer();
     }
-    match run(Program::parse().command, &mut std::io::stdout().lock()) {
+    match run(Program::from_arguments().command, &mut std::io::stdout().lock()) {
         // Whoever closed the pipe, as `head` does, has read what it wanted.
         Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Err(failure) => {

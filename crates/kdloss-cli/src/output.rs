@@ -48,7 +48,7 @@ fn columns() -> u16 {
     Table::new().width().map_or(COLUMNS, |columns| columns.max(NARROWEST))
 }
 
-/// A sentence for a person, in as many lines as it takes. A word stays whole, also a path that is longer than a line.
+/// A sentence for a person, in as many lines as it takes. A word stays whole, also one that is longer than a line.
 pub(crate) fn sentence(text: &str) -> String {
     let columns = usize::from(columns());
     let mut lines = String::new();

@@ -1,60 +1,57 @@
-//! Files that are written whole or not at all.
+//! Files that are written whole or not at all; pipes and devices, which take the bytes as they come.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
-use tempfile::NamedTempFile;
 
+use crate::destination::Destination;
 use crate::failure::{Failure, Result};
+use crate::temporary::Temporary;
 
-/// A temporary file beside the one that it becomes. Dropped without [`OutputFile::finish`], it leaves nothing behind.
+/// What is written to. Dropped without [`OutputFile::finish`], a file leaves nothing behind.
 pub(crate) struct OutputFile {
-    temporary: NamedTempFile,
+    /// As the user names it.
     path: PathBuf,
+    sink: Sink,
+}
+
+enum Sink {
+    /// A file beside the one that it becomes.
+    Whole {
+        temporary: Temporary,
+        becomes: PathBuf,
+    },
+    Direct {
+        stream: File,
+        is_stdout: bool,
+    },
 }
 
 impl OutputFile {
     /// Checks, before any work is done, that `path` can be written and is none of `inputs`.
     pub(crate) fn create(path: &Path, inputs: &[&Path]) -> Result<Self> {
-        let display = path.display();
-        if let Ok(existing) = fs::canonicalize(path) {
-            if !existing.is_file() {
-                return Err(Failure::new(format!("{display} is not a regular file: choose another output file")));
-            }
-            if inputs.iter().any(|input| fs::canonicalize(input).is_ok_and(|input| input == existing)) {
-                return Err(Failure::new(format!("{display} is also an input: choose another output file")));
-            }
-        }
-        let Some(name) = path.file_name() else {
-            return Err(Failure::new(format!("{display} names no file: choose another output file")));
+        let sink = match Destination::of(path)? {
+            Destination::File(becomes) => Sink::whole(path, becomes, inputs)?,
+            Destination::Stream(stream) => Sink::Direct { stream, is_stdout: false },
+            Destination::Stdout(stream) => Sink::Direct { stream, is_stdout: true },
         };
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            let folder = folder.display();
-            let failure = format!(
-                "cannot write {display}: there is no folder {folder}: create it, or choose another output file"
-            );
-            return Err(Failure::new(failure));
-        }
-        let mut builder = tempfile::Builder::new();
-        // The extension stays at the end, for writers that go by it.
-        builder.prefix(".kdloss-").suffix(name);
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        // The error's own text names the temporary file, of which the user knows nothing.
-        let temporary = builder.tempfile_in(folder).map_err(|error| {
-            let (folder, kind) = (folder.display(), error.kind());
-            Failure::new(format!("cannot write {display}: {kind} in the folder {folder}: choose another output file"))
-        })?;
-        Ok(Self { temporary, path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), sink })
     }
 
-    /// Where to write meanwhile.
-    pub(crate) fn temporary_path(&self) -> &Path {
-        self.temporary.path()
+    /// Whether stdout is what is written to, which then cannot take a report as well.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self.sink, Sink::Direct { is_stdout: true, .. })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = match &self.sink {
+            Sink::Whole { temporary, .. } => temporary.file().map_or(Ok(()), |mut file| file.write_all(bytes)),
+            Sink::Direct { stream, .. } => { stream }.write_all(bytes),
+        };
+        written.map_err(|error| unwritable(&self.path, &error))
     }
 
     /// Writes a safetensors file with the one tensor `grad`.
@@ -68,20 +65,57 @@ impl OutputFile {
         // Padded, so that the elements lie aligned in a mapped file.
         header.resize(header.len().next_multiple_of(8), b' ');
         let parts = [&(header.len() as u64).to_le_bytes(), header.as_slice(), bytes];
-        parts.iter().try_for_each(|part| self.temporary.write_all(part)).map_err(|error| self.unwritable(&error))
+        parts.iter().try_for_each(|part| self.write(part))
     }
 
     /// Puts the complete file in its place.
     pub(crate) fn finish(self) -> Result<()> {
-        let Self { temporary, path } = self;
-        temporary.persist(&path).map(drop).map_err(|error| unwritable(&path, &error.error))
-    }
-
-    fn unwritable(&self, error: &std::io::Error) -> Failure {
-        unwritable(&self.path, error)
+        match self.sink {
+            Sink::Whole { temporary, becomes } => {
+                temporary.persist(&becomes).map_err(|error| unwritable(&self.path, &error))
+            }
+            Sink::Direct { .. } => Ok(()),
+        }
     }
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("cannot write {}: {error}", path.display()))
+impl Sink {
+    /// A temporary file in the folder of `becomes`, to which the user's `path` leads.
+    fn whole(path: &Path, becomes: PathBuf, inputs: &[&Path]) -> Result<Self> {
+        let display = path.display();
+        if inputs.iter().any(|input| fs::canonicalize(input).is_ok_and(|input| input == becomes)) {
+            return Err(Failure::new(format!("{display} is also an input: choose another output file")));
+        }
+        let Some(name) = becomes.file_name() else {
+            return Err(Failure::new(format!("{display} names no file: choose another output file")));
+        };
+        let folder = becomes.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            let folder = folder.display();
+            let failure = format!(
+                "cannot write {display}: there is no folder {folder}: create it, or choose another output file"
+            );
+            return Err(Failure::new(failure));
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".kdloss-").suffix(name);
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        // The error's own text names the temporary file, of which the user knows nothing.
+        let temporary = Temporary::create(&builder, folder).map_err(|error| {
+            let (folder, kind) = (folder.display(), error.kind());
+            Failure::new(format!("cannot write {display}: {kind} in the folder {folder}: choose another output file"))
+        })?;
+        Ok(Self::Whole { temporary, becomes })
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let remedy = match error.kind() {
+        io::ErrorKind::BrokenPipe => return Failure::ClosedPipe,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space, or choose another output file",
+        io::ErrorKind::FileTooLarge => "raise the limit on the size of files, or choose another output file",
+        _ => "choose another output file",
+    };
+    Failure::new(format!("cannot write {}: {error}: {remedy}", path.display()))
 }

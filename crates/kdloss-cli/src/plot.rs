@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use crate::chart::{Area, Drawn};
+use crate::chart::{Area, Drawn, Fallible};
 use crate::failure::{Failure, Result};
 use crate::output_file::OutputFile;
 
@@ -47,14 +47,33 @@ impl Picture {
     pub(crate) fn draw(self, size: (u32, u32), drawing: &impl Drawing) -> Result<()> {
         register_font("sans-serif", FontStyle::Normal, FONT)
             .map_err(|_| Failure::new("the built-in font cannot be read: build kdloss again"))?;
-        let path = self.file.temporary_path();
-        let drawn = match self.format {
-            Format::Png => on_white(&BitMapBackend::new(path, size).into_drawing_area(), drawing),
-            Format::Svg => on_white(&SVGBackend::new(path, size).into_drawing_area(), drawing),
+        let picture = match self.format {
+            Format::Png => png(size, drawing),
+            Format::Svg => svg(size, drawing),
         };
-        drawn.map_err(|error| Failure::new(format!("cannot draw the plot: {error}")))?;
-        self.file.finish()
+        let picture = picture.map_err(|error| Failure::new(format!("cannot draw the plot: {error}")))?;
+        let Self { mut file, .. } = self;
+        file.write(&picture)?;
+        file.finish()
     }
+}
+
+fn png((width, height): (u32, u32), drawing: &impl Drawing) -> Fallible<Vec<u8>> {
+    let mut pixels = vec![0; width as usize * height as usize * 3];
+    on_white(&BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area(), drawing)?;
+    let mut picture = Vec::new();
+    let mut encoder = png::Encoder::new(&mut picture, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&pixels)?;
+    writer.finish()?;
+    Ok(picture)
+}
+
+fn svg(size: (u32, u32), drawing: &impl Drawing) -> Fallible<Vec<u8>> {
+    let mut picture = String::new();
+    on_white(&SVGBackend::with_string(&mut picture, size).into_drawing_area(), drawing)?;
+    Ok(picture.into_bytes())
 }
 
 fn on_white<DB: DrawingBackend>(root: &Area<DB>, drawing: &impl Drawing) -> Drawn

@@ -7,6 +7,7 @@ use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorView};
 
 use crate::failure::{Failure, Result};
+use crate::foreign;
 
 #[cfg(target_endian = "big")]
 compile_error!("safetensors files are little-endian, and this program maps them as they are");
@@ -42,11 +43,19 @@ impl TensorFile {
         Ok(Self { path: path.to_owned(), map })
     }
 
+    /// Reads the header; where it is none, says what kind of file this is instead.
+    pub(crate) fn tensors(&self) -> Result<Tensors<'_>> {
+        self.read_header().map_err(|failure| match foreign::explain(&self.path, &self.map) {
+            Some(explanation) => Failure::new(explanation),
+            None => failure,
+        })
+    }
+
     /// Reads the header, and checks that it describes exactly the bytes that follow it.
     ///
     /// [`safetensors::SafeTensors::deserialize`] does the same, but adds up sizes without a check for overflow, and its
     /// errors do not tell the sizes.
-    pub(crate) fn tensors(&self) -> Result<Tensors<'_>> {
+    fn read_header(&self) -> Result<Tensors<'_>> {
         let (header, data) = self.header_and_data()?;
         let path = self.path.display();
         let metadata: Metadata = serde_json::from_slice(header).map_err(|error| {
@@ -129,5 +138,13 @@ impl Tensor<'_> {
     pub(crate) fn unfit(&self, complaint: &str) -> Failure {
         let (dtype, shape) = (self.view.dtype(), self.view.shape());
         Failure::new(format!("tensor `{}` of {} is {dtype} {shape:?}: {complaint}", self.name, self.path.display()))
+    }
+
+    /// The error that its elements, which cannot be read where they lie, have no room elsewhere.
+    pub(crate) fn without_room(&self) -> Failure {
+        self.unfit(
+            "it is copied, since its elements lie unaligned, are converted or are shifted, and the copy does not fit in \
+             memory: write it again with the safetensors library, which aligns, as F32, F16 or BF16",
+        )
     }
 }

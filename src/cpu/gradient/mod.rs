@@ -29,6 +29,8 @@ pub(crate) struct Gradient<'g> {
     pub(crate) factors: Factors,
     /// The label's place in the tile, and what is subtracted there.
     pub(crate) label: Option<(usize, f32)>,
+    /// The place in the tile of the class whose entry is known already, and that entry.
+    pub(crate) peak: Option<(usize, f32)>,
     pub(crate) store: Store,
 }
 
@@ -49,19 +51,19 @@ impl<'g> Gradient<'g> {
         let head = self.head();
         let whole = head..len - (len - head) % STRIP;
         self.write_edges(simd, recipe, kept, &whole);
-        let Self { destination, factors, label, store } = self;
-        let label = match label {
+        let Self { destination, factors, label, peak, store } = self;
+        let own = [label, peak].map(|entry| match entry {
             Some((place, _)) if whole.contains(&place) => Some(place - head),
             _ => None,
-        };
+        });
         match destination {
-            ElementsMut::F32(to) => Some(Stream { to: strips(to, whole), head, factors, label, store }),
+            ElementsMut::F32(to) => Some(Stream { to: strips(to, whole), head, factors, own, store }),
             ElementsMut::F16(to) => {
-                Stream { to: strips(to, whole), head, factors, label, store }.write(simd, recipe, kept);
+                Stream { to: strips(to, whole), head, factors, own, store }.write(simd, recipe, kept);
                 None
             }
             ElementsMut::Bf16(to) => {
-                Stream { to: strips(to, whole), head, factors, label, store }.write(simd, recipe, kept);
+                Stream { to: strips(to, whole), head, factors, own, store }.write(simd, recipe, kept);
                 None
             }
         }
@@ -75,14 +77,14 @@ impl<'g> Gradient<'g> {
         }
     }
 
-    /// Writes what lies before and behind the whole strips, and the label's entry if it lies in them.
+    /// Writes what lies before and behind the whole strips, and the entries of the label and the peak if they lie in them.
     #[inline(always)]
     fn write_edges<S: Simd>(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>, whole: &Range<usize>) {
-        let label = match self.label {
+        let [label, peak] = [self.label, self.peak].map(|entry| match entry {
             Some((place, _)) if whole.contains(&place) => place..place + 1,
             _ => 0..0,
-        };
-        for range in [0..whole.start, label, whole.end..self.destination.len()] {
+        });
+        for range in [0..whole.start, label, peak, whole.end..self.destination.len()] {
             if !range.is_empty() {
                 simd.run(Edge { gradient: self, recipe, kept, range });
             }
@@ -102,7 +104,7 @@ fn elements_to_cache_line(destination: &ElementsMut<'_>) -> usize {
     }
 }
 
-/// At most [`STRIP`] entries of a gradient, at either end of a tile or at the label. A tile has few of them, so the code that writes
+/// At most [`STRIP`] entries of a gradient, at either end of a tile, at the label or at the peak. A tile has few of them, so the code that writes
 /// them is compiled once for all recipes.
 struct Edge<'w, 'g, 'k> {
     gradient: &'w mut Gradient<'g>,
@@ -118,8 +120,8 @@ impl Task for Edge<'_, '_, '_> {
     /// Computes a whole strip that holds the entries, and copies them out of it.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { gradient: Gradient { destination, factors, label, .. }, recipe, kept, range } = self;
-        // What is kept ends with a whole strip: the last one that holds the entries.
+        let Self { gradient: Gradient { destination, factors, label, peak, .. }, recipe, kept, range } = self;
+        // From the first entry on; from further before, if what is kept would end within that strip.
         let start = range.start.min((kept.strip_count() - 1) * STRIP);
         let mut values: Strip = [0.0; STRIP];
         let source = Source::of_elements(recipe, *factors, kept, start);
@@ -128,6 +130,9 @@ impl Task for Edge<'_, '_, '_> {
         }
         if let Some((place, subtrahend)) = label.filter(|(place, _)| range.contains(place)) {
             values[place - start] -= subtrahend;
+        }
+        if let Some((place, entry)) = peak.filter(|(place, _)| range.contains(place)) {
+            values[place - start] = entry;
         }
         let within = range.start - start..range.end - start;
         match destination {

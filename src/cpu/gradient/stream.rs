@@ -20,8 +20,8 @@ pub(crate) struct Stream<'g, T> {
     /// Elements of the tile before them.
     pub(super) head: usize,
     pub(super) factors: Factors,
-    /// The label's place among them. Its entry is there already, and is to be there in the end.
-    pub(super) label: Option<usize>,
+    /// The places among them of the label and the peak. Their entries are there already, and are to be there in the end.
+    pub(super) own: [Option<usize>; 2],
     pub(super) store: Store,
 }
 
@@ -33,10 +33,7 @@ impl<'g, T: Element> Stream<'g, T> {
         if to.is_empty() {
             return None;
         }
-        let label = match self.label {
-            Some(place) => Some((place, to.as_flattened()[place])),
-            None => None,
-        };
+        let own = self.own.map(|place| place.map(|place| (place, to.as_flattened()[place])));
         Some(StripWriter {
             to,
             // A stored vector ends in the vector of the gradient after the one in which it begins.
@@ -44,7 +41,7 @@ impl<'g, T: Element> Stream<'g, T> {
             last: simd.splat(0.0),
             shift: simd.shift(self.head % S::V::LANES),
             factors: self.factors,
-            label,
+            own,
             store: self.store,
         })
     }
@@ -100,13 +97,13 @@ struct StripWriter<'g, S: Simd, T> {
     last: S::V,
     shift: S::Shift,
     factors: Factors,
-    /// The label's place, and what belongs there.
-    label: Option<(usize, T)>,
+    /// The places of the label and the peak, and what belongs there.
+    own: [Option<(usize, T)>; 2],
     store: Store,
 }
 
 impl<S: Simd, T: Element> StripWriter<'_, S, T> {
-    /// Writes what can be written now that strip number `index` of the tile is known. What was kept of it is not read again.
+    /// Writes the vectors that end within strip number `index` of the tile. What was kept of that strip is not read again.
     #[inline(always)]
     fn write_strip(&mut self, simd: S, recipe: Recipe, kept: &Kept<'_>, index: usize) {
         let source = Source::of_strip(recipe, self.factors, kept, index);
@@ -115,11 +112,11 @@ impl<S: Simd, T: Element> StripWriter<'_, S, T> {
         }
     }
 
-    /// Writes the vector that ends with the last strip, if there is one, and the label's entry.
+    /// Writes the vector that ends with the last strip, if there is one, and the entries of the label and the peak.
     #[inline(always)]
     fn finish(mut self, simd: S) {
         self.push(simd, simd.splat(0.0));
-        if let Some((place, entry)) = self.label {
+        for (place, entry) in self.own.into_iter().flatten() {
             self.to.as_flattened_mut()[place] = entry;
         }
     }

@@ -16,13 +16,14 @@ pub(crate) const CACHE_LINE: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct StripBuffer {
     memory: Vec<f32>,
+    /// Strips that there is room for.
     len: usize,
 }
 
 impl StripBuffer {
-    /// Makes room for `len` strips and returns them. They hold what they held, or zeros if there were not `len` before.
+    /// Makes room for `len` strips and returns them. They hold what they held, or zeros if there was not room for so many.
     pub(crate) fn resize(&mut self, len: usize) -> &mut [Strip] {
-        if self.len != len {
+        if self.len < len {
             // The system hands out zeros without writing them: the thread that first writes a page fills it.
             *self = Self { memory: vec![0.0; len * STRIP + CACHE_LINE / size_of::<f32>()], len };
         }

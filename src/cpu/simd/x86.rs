@@ -1,5 +1,5 @@
 //! What AVX2 and AVX-512 have in common: all but the length of a vector and the names of the intrinsics. Each macro takes those, and
-//! makes one part of an instruction set of them. What differs more is written by hand in the file of either set.
+//! makes one piece of an instruction set of them. What differs more is written by hand in the file of either set.
 
 /// Calls an intrinsic.
 macro_rules! intrinsic {

@@ -204,7 +204,7 @@ impl Task for WholeRow<'_> {
         let mut gradient = vec![f32::NAN; self.student.len()];
         let factors = (self.factors)(&summary);
         let destination = ElementsMut::F32(&mut gradient);
-        let gradient_of_tile = Gradient { destination, factors, label: None, store: Store::Streaming };
+        let gradient_of_tile = Gradient { destination, factors, label: None, peak: None, store: Store::Streaming };
         gradient_of_tile.write(simd, recipe, &work.kept);
         simd.fence();
         RowResult { summary, gradient, is_odd }

@@ -7,14 +7,16 @@
 //! | [`pairs`] | the loop of a tile with a soft term: reads both logits, writes two kept numbers, or three | 44, and 10 for a third exponential |
 //! | | what it does beside: makes the last row's gradient of what was kept (`f32`) | 4 or 5 |
 //! | [`student`] | the loop of a tile without: reads the student's logits, writes one kept number | 13 |
-//! | [`trust`] | whether the sums of that loop can be trusted | |
+//! | [`trust`] | whether the sums of either loop can be trusted | |
 //! | [`compare`] | the loop over tiles that nearly agree: reads logits and what was kept, writes one kept number | 24 |
+//! | [`others`] | the loop over the tile of a class that holds most of its row: adds up what was kept of all others | 2 or 3 |
 //! | [`summarise`] | which of these loops a tile needs, and what it comes to | |
 //!
 //! These loops are the only ones whose speed matters.
 
 pub(crate) mod compare;
 pub(crate) mod logits;
+pub(crate) mod others;
 pub(crate) mod pairs;
 pub(crate) mod student;
 pub(crate) mod summarise;

@@ -27,6 +27,8 @@ pub(crate) struct Summary {
     pub(crate) part: RowPart,
     /// What the teacher's plane holds.
     pub(crate) form: TeacherForm,
+    /// The largest logit of student and of teacher; that of the student twice, if no teacher is read.
+    pub(crate) largest: [f32; 2],
 }
 
 /// Summarises a tile, and keeps what its gradient needs. `None` if some logit is odd: then [`OddTile`] does it.
@@ -131,7 +133,7 @@ impl Summary {
         let part =
             RowPart { student_max: pair.student.reference, student_sum: f64::from(sums.hard), ..RowPart::IDENTITY };
         if !recipe.has_soft() {
-            return Self { part, form: TeacherForm::Exponential };
+            return Self { part, form: TeacherForm::Exponential, largest: sums.largest };
         }
         let (student, teacher) = (f64::from(sums.student), f64::from(sums.teacher));
         let (gain, shift) = (f64::from(sums.gain) / teacher, f64::from(sums.shift) / teacher);
@@ -148,7 +150,7 @@ impl Summary {
             divergence: log_of_sums - shift,
             ..part
         };
-        Self { part, form: TeacherForm::Exponential }
+        Self { part, form: TeacherForm::Exponential, largest: sums.largest }
     }
 
     /// The same tile, compared once more if its sums have too few digits, or if its distributions may nearly agree.
@@ -178,6 +180,6 @@ impl Summary {
             log_ratio: self.part.log_ratio as f32,
             soft,
         });
-        Self { part: RowPart { divergence: f64::from(divergence), ..self.part }, form }
+        Self { part: RowPart { divergence: f64::from(divergence), ..self.part }, form, ..self }
     }
 }

@@ -27,7 +27,7 @@ const SLIGHTLY_ABOVE: f32 = 3.0;
 /// How far above its reference a logit may be at most, as an exponent of two.
 const FAR_ABOVE: f32 = 7.0;
 
-/// A sum is spread if no exponential is more than one part in so many of it.
+/// A sum is spread if it is at least so many times each of its exponentials.
 const SPREAD: f32 = 32.0;
 
 impl Sums {

@@ -1,5 +1,5 @@
-//! Copies and fills. An asynchronous copy behaves as the driver's does: what comes from pageable memory of the host is read
-//! before the call returns, and what goes there has been written by then; only pinned memory is come to later.
+//! Copies and fills. An asynchronous copy behaves as the driver's does: pageable memory of the host is read or written before
+//! the call returns, pinned memory later.
 
 use std::ffi::{c_uchar, c_uint};
 

@@ -1,16 +1,16 @@
 //! A mock of NVIDIA's driver library, over the executor of PTX in `tests/ptx`: the host code of kdloss, and cudarc
 //! unmodified, run on it where there is no GPU.
 //!
-//! Cargo builds it as `libmock_libcuda.so` (where cargo puts libraries, what it runs looks for them: by its true name it
-//! would get in the way of a real driver). Its soname is `libcuda.so.1`: once a program has opened it by its path, whoever
-//! opens `libcuda.so.1` is given it; and a copy of it by the name of `libcuda.so`, in a folder that `LD_LIBRARY_PATH`
-//! names, is found by programs that know nothing of it. It exports what cudarc's `driver` calls and kdloss needs, by
-//! NVIDIA's names.
+//! Cargo builds it as `libmock_libcuda.so`. (Programs that cargo runs look for libraries where cargo puts them: under NVIDIA's
+//! name it would get in the way of a real driver.) There are two ways to get it. Its soname is `libcuda.so.1`: once a program
+//! has opened it by its path, whoever opens `libcuda.so.1` is given it. And programs that know nothing of it find a copy named
+//! `libcuda.so` in a folder that `LD_LIBRARY_PATH` names. It exports what cudarc's `driver` calls and kdloss needs, by NVIDIA's
+//! names.
 //!
 //! # What it makes sure of
 //!
-//! * Work is done when somebody waits for it and not before; the youngest stream first where all are waited for. A launch
-//!   keeps the parameters of its moment, a copy from pinned memory does not.
+//! * Work is done when somebody waits for it, and not before. If all streams are waited for, the youngest comes first. A launch
+//!   keeps the parameters that it was given; a copy from pinned memory reads that memory only when it is done.
 //! * Memory that nobody has written is not read, by kernels or by copies to the host; what has been freed is not touched,
 //!   and its addresses are never given out again.
 //! * What a GPU refuses is refused: PTX that is newer than the driver or the GPU, shared memory that was not asked for,

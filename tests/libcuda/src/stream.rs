@@ -1,7 +1,7 @@
 //! Streams: queues of work that is done when somebody waits for it, and not before.
 //!
-//! That is the schedule under which a host that forgets to wait is found out. Who asks whether a stream or an event is done,
-//! and finds that it is not, lets one piece of work happen, so that a host that polls comes to an end.
+//! This schedule finds out a host that forgets to wait. If a host asks whether a stream or an event is done and it is not, one
+//! piece of work is done, so that a host that polls comes to an end.
 
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_uint};

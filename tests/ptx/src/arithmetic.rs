@@ -173,7 +173,7 @@ pub(crate) fn to_bf16(x: f32) -> u16 {
 
 /// The sum of two numbers, rounded towards zero.
 pub(crate) fn add_towards_zero(a: f32, b: f32) -> f32 {
-    // The exact sum of two f32 is off an f64 only where one drowns in the other: then the rest has the sign that matters.
+    // The sum of two f32 is exact in f64 unless one drowns in the other: then the sign of the rest decides.
     let (a, b) = (f64::from(a), f64::from(b));
     let sum = a + b;
     let rest = if a.abs() >= b.abs() { b - (sum - a) } else { a - (sum - b) };

@@ -68,7 +68,7 @@ impl Machine<'_> {
             return Err(fault(FaultKind::TooLong, active, instruction));
         }
         let next = self.perform(cluster, cta, warp, instruction, active);
-        // What comes of a register that nobody has written, such as a wild address, is not the fault to tell of.
+        // The fault to tell of is the register that nobody has written, not what comes of it, such as a wild address.
         let next = if warp.registers.unwritten_read { Err(FaultKind::UnwrittenRegister) } else { next };
         let next = next.map_err(|kind| fault(kind, active, instruction))?;
         if !matches!(next, Next::Needs) {

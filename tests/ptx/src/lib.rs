@@ -4,11 +4,12 @@
 //! [`Module::parse`] reads PTX, [`launch`] runs a kernel of it on a [`Memory`], and whatever a kernel must not do is a
 //! [`Fault`] that names the instruction and the thread. What it makes sure of:
 //!
-//! * global accesses within allocations and aligned, reads of bytes that have been written, no writes to what is read only;
+//! * global accesses are aligned and lie within an allocation; bytes are written before they are read; what is read only is not
+//!   written;
 //! * registers are written before they are read;
-//! * no races in shared memory between barriers, within a CTA and within a cluster;
-//! * barriers, shuffles and votes that all lanes and warps reach which they name; shared memory of CTAs that are there;
-//! * global writes of another CTA are read only once a fence has made them visible, and the reader has executed one too.
+//! * shared memory has no races between two barriers, within a CTA and within a cluster;
+//! * all lanes and warps that a barrier, a shuffle or a vote names reach it, and shared memory is that of CTAs that still run;
+//! * a CTA reads global writes of another only after the writer's fence has made them visible, and after a fence of its own.
 //!
 //! Warps take turns in an order that a seed decides. A warp is executed as such: an instruction is one loop over 32 lanes,
 //! and where a branch splits them, each part has its own place until they meet again. It runs some hundred million
@@ -16,7 +17,7 @@
 //!
 //! It knows the instructions that the kernels use and their nearest relatives; another is a [`ParseError`] that names it.
 //! `.local` memory is not known: a kernel that spills to it is refused. It models no time, and memory only as far as said:
-//! within a launch, writes are never seen in an order in which fences allow them to be seen but in which they were not made.
+//! within a launch, writes are seen in the order in which they were made, though fences may allow another.
 
 #![warn(missing_docs)]
 

@@ -1,8 +1,9 @@
 //! The CUDA kernels as implementations of the specification: compiled by NVRTC, executed on the CPU.
 
+use kdloss::cuda::Placed;
 use kdloss::cuda::params::{Params, RowRecord, Totals};
 use kdloss::cuda::plan::{self, DeviceLimits, Plan, Problem, STATIC_SHARED};
-use kdloss::cuda::raw::{Batch, Labels, Matrix, Placed};
+use kdloss::cuda::raw::{Batch, Labels, Matrix};
 use kdloss::cuda::specialisation::{KERNEL, Residency};
 use kdloss::{LossValue, Result, Target};
 use ptx::{Access, Buffer, Fault, Launch, Memory, Options, Report, launch};
@@ -89,7 +90,7 @@ pub struct Run {
     totals: Buffer,
 }
 
-/// Every residency, each on buffers of its own and in place; and where two numbers are computed by one instruction.
+/// Every residency, each with a gradient of its own and in place; and a GPU that computes two numbers by one instruction.
 pub fn all() -> Vec<Implementation> {
     if !kernels::are_there() {
         return Vec::new();

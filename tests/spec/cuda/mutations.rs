@@ -19,8 +19,8 @@ pub const OF_SYNCHRONISATION: &[Mutant] = &[
     mutant(
         "no barrier before warps' parts are merged",
         Block,
-        "exchange.of_warp[warp()] = part;\n    __syncthreads();\n    RowStats",
-        "exchange.of_warp[warp()] = part;\n    RowStats",
+        "exchange.of_warp[warp()] = part;\n    __syncthreads();\n    RowPart",
+        "exchange.of_warp[warp()] = part;\n    RowPart",
     ),
     mutant(
         "no barrier before warps' sums are added",

@@ -70,7 +70,7 @@ fn assert_nearest(gpu: &Gpu, case: &Case) {
 }
 
 /// The same kernel with its lanes numbered from the other end. A software adapter runs lanes in a fixed order, in which
-/// some barriers are never missed; in the opposite order those are.
+/// the kernel does without some barriers. In the opposite order it needs those.
 fn backwards(source: &str) -> String {
     const BACKWARDS: &str = "WORKGROUP_SIZE - 1u - ";
     source
@@ -78,7 +78,7 @@ fn backwards(source: &str) -> String {
         .replace("_index) lane: u32) {", &format!("_index) forwards: u32) {{\n    let lane = {BACKWARDS}forwards;"))
 }
 
-/// Tries every mutant, and what has not been changed.
+/// Tries every mutant, and the kernels as they are.
 fn every_mutant_is_caught(mutants: &[Mutant], options: &Options, orders: &[fn(&str) -> String]) {
     let adapter = Adapter::choose(None);
     assert!(adapter.is_ok() || std::env::var_os("CI").is_none(), "the WGSL kernels must be tested here");

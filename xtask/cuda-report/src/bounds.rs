@@ -52,8 +52,8 @@ impl<'a> Bounded<'a> {
 
 /// Bytes of an element that come from memory at least.
 ///
-/// Rows that are read twice may be found in the cache, as far as it holds those that are in work. They leave it the sooner
-/// for the gradient, which is not thought of here: this is a bound from below.
+/// Rows that are read twice may be found in the cache, as far as it holds those that are in work. The gradient drives them out
+/// of it sooner. That is left out here: this is a bound from below.
 fn bytes_from_memory(case: &Case, executed: Executed) -> f64 {
     if case.plan.specialisation.residency != Residency::Stream {
         return executed.bytes;

@@ -20,7 +20,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pub labels_file: Option<PathBuf>,
 
-    /// Name of the labels' tensor: an I64 or I32 for each row [default: labels]
+    /// Name of the labels' tensor: a whole number for each row [default: labels]
+    ///
+    /// [N] or [B, S], also with an axis of 1 behind: [N, 1], [B, S, 1]. I64 or I32; I16, I8, U32, U16 and U8 are
+    /// converted.
     #[arg(long, value_name = "NAME")]
     pub(crate) labels: Option<String>,
 
@@ -71,7 +74,8 @@ pub struct EvalArgs {
     /// Write the gradient with respect to the student's logits to this file
     ///
     /// It becomes the tensor `grad`, F32, [rows, vocab], also where the logits have three dimensions. The file appears
-    /// when it is complete.
+    /// when it is complete, where a symbolic link leads. A pipe or a device is written to directly; where it is
+    /// /dev/stdout, the result goes to stderr.
     #[arg(long, value_name = "FILE")]
     pub grad_out: Option<PathBuf>,
 
@@ -86,8 +90,9 @@ Per row, with student logits s, teacher logits t and label y:
   soft = T² · KL(softmax(t / T) ‖ softmax(s / T))
   loss = alpha · hard + (1 - alpha) · soft
 
-JSON: loss, hard, soft, rows, vocab, counted_rows (rows whose label is a class; all, without labels), nonfinite_rows
-(rows that count for a term and hold NaN or +inf or are masked throughout), backend, device, milliseconds (of the
+JSON: loss, hard, soft, rows, vocab, dropped_teacher_columns (those that are no classes, as the student has fewer or
+--vocab says), counted_rows (rows whose label is a class; all, without labels), nonfinite_rows (rows that count for a
+term and hold NaN or +inf or are masked throughout), backend, device, milliseconds (of the
 computation; on a GPU, of compiling the kernels and of transfers too); with --reduction none also row_losses, and loss,
 hard and soft are sums. A term that is not computed is null; infinities and NaN are the strings \"inf\", \"-inf\" and
 \"nan\".
@@ -97,7 +102,8 @@ Examples:
   kdloss eval student.safetensors --teacher-file teacher.safetensors --teacher logits --student logits
   kdloss eval lm.safetensors --shift --denominator 4096       a language model, under gradient accumulation
   kdloss eval batch.safetensors --alpha 0 --grad-out grad.safetensors --json
-  kdloss eval batch.safetensors --backend wgpu --adapter nvidia";
+  kdloss eval batch.safetensors --backend wgpu --adapter nvidia
+  kdloss eval batch.safetensors --strict --grad-out grad.safetensors      no gradient of a mistake";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReductionChoice {

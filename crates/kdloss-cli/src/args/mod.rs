@@ -1,13 +1,19 @@
 //! The command line: its options and the help that teaches them.
 
 mod bench;
+mod completions;
 mod eval;
 mod shared;
 mod temperature;
 
+use std::ffi::OsString;
+
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 pub use bench::BenchArgs;
+pub use completions::CompletionsArgs;
 pub use eval::EvalArgs;
 pub(crate) use eval::ReductionChoice;
 pub(crate) use shared::BackendChoice;
@@ -48,6 +54,35 @@ pub enum Command {
     Bench(BenchArgs),
     /// What this machine has, and what `--backend auto` picks
     Doctor(DoctorArgs),
+    /// What a shell needs to complete these options
+    Completions(CompletionsArgs),
+}
+
+impl Program {
+    /// The process's arguments. Where they are wrong, or ask for help, this prints what there is to say and ends the
+    /// process.
+    #[must_use]
+    pub fn from_arguments() -> Self {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        let takes_a_file = words.get(1).is_some_and(|command| command == "eval" || command == "temperature");
+        Self::try_parse_from(words).unwrap_or_else(|mut error| {
+            if takes_a_file && error.kind() == ErrorKind::UnknownArgument {
+                suggest_teacher_file(&mut error);
+            }
+            error.exit()
+        })
+    }
+}
+
+/// A second file is most likely the teacher's.
+fn suggest_teacher_file(error: &mut clap::Error) {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return;
+    };
+    if !word.starts_with('-') {
+        let tip = StyledStr::from(format!("the teacher's logits in a file of their own are `--teacher-file {word}`"));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
 }
 
 /// The options of `kdloss doctor`.

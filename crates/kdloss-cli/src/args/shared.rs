@@ -9,8 +9,10 @@ use clap::{Args, ValueEnum};
 pub struct LogitsArgs {
     /// File with the tensors, in the safetensors format
     ///
-    /// Logits are [N, V] or [B, S, V], which is B·S rows; F32, F16 or BF16. Student and teacher may differ in type
-    /// and width. The file is mapped, not read as a whole: leave it unchanged while the program runs.
+    /// Logits are [N, V] or [B, S, V], which is B·S rows; F32, F16, BF16, or F64, which is converted to F32. Student and
+    /// teacher may differ in type and width. Classes are the last axis: of images, [B, C, H, W], save
+    /// `logits.permute(0, 2, 3, 1).flatten(0, 2).contiguous()`. The file is mapped, and only what is converted or lies
+    /// unaligned is copied: leave it unchanged while the program runs.
     pub file: PathBuf,
 
     /// File with the teacher's logits, if it is another one
@@ -28,6 +30,13 @@ pub struct LogitsArgs {
     /// How many columns are classes; the others are padding [default: the smaller width]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) vocab: Option<usize>,
+
+    /// Make an error of what is otherwise a warning on stderr
+    ///
+    /// Warned about are logits that look like probabilities, more than a twentieth of the teacher's columns dropped
+    /// because the student is narrower (unless --vocab is given), and a loss that is NaN.
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

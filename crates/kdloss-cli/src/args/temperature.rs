@@ -40,8 +40,8 @@ How to read it: a confident teacher (top-1 near 1, entropy near 0) says little b
 classes have a say. Where most of the mass lies outside the top 10, T drowns what the teacher knows in its noise.
 T²·KL is the soft term: it keeps its scale when T changes.
 
-JSON: rows, vocab, left_out_rows, temperatures: [{temperature, entropy (nats), top1_probability,
-mass_outside_top10, kl, t2_kl}]; kl and t2_kl are null without a student; infinities are the string \"inf\".
+JSON: rows, vocab, dropped_teacher_columns, left_out_rows, temperatures: [{temperature, entropy (nats),
+top1_probability, mass_outside_top10, kl, t2_kl}]; kl and t2_kl are null without a student; infinities are the string \"inf\".
 
 Examples:
   kdloss temperature batch.safetensors --plot temperature.png

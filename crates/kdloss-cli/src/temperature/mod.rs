@@ -9,6 +9,7 @@ mod survey;
 use std::io::Write;
 
 use crate::args::TemperatureArgs;
+use crate::doubts::Doubts;
 use crate::failure::Result;
 use crate::inputs::{Files, Wanted, paths};
 use crate::logits::{LogitsTensor, vocab};
@@ -19,14 +20,15 @@ pub(crate) fn run(args: &TemperatureArgs, out: &mut dyn Write) -> Result<()> {
     let temperatures = ascending(&args.temperatures)?;
     let files = Files::open(&args.logits, None)?;
     let student = Wanted::student(&args.logits).find(false, &files.student_tensors()?)?;
-    let student = student.map(|tensor| LogitsTensor::new(&tensor, None)).transpose()?;
+    let student = student.map(|tensor| LogitsTensor::new(tensor, None)).transpose()?;
     let remedy = "name the teacher's logits with --teacher, and their file with --teacher-file";
     let teacher = Wanted::teacher(&args.logits, remedy).require(&files.teacher_tensors()?)?;
-    let teacher = LogitsTensor::new(&teacher, student.as_ref())?;
+    let teacher = LogitsTensor::new(teacher, student.as_ref())?;
     let vocab = vocab(args.logits.vocab, &teacher, student.as_ref())?;
     let plot = args.plot.as_deref().map(|path| Picture::create(path, &paths(&args.logits, None))).transpose()?;
 
     let sources = Sources { teacher, student, vocab };
+    sources.raise(&Doubts::new(args.logits.strict), args.logits.vocab.is_some())?;
     let survey = sources.survey(&temperatures, args.json)?;
     if let Some(plot) = plot {
         plot::draw(plot, &survey)?;

@@ -24,6 +24,7 @@ impl Survey {
         json!({
             "rows": self.rows,
             "vocab": self.vocab,
+            "dropped_teacher_columns": self.dropped_teacher_columns,
             "left_out_rows": self.left_out_rows,
             "temperatures": self.levels.iter().map(level).collect::<Vec<_>>(),
         })
@@ -50,6 +51,9 @@ impl Survey {
             self.counted_rows(),
             self.vocab
         )?;
+        if self.dropped_teacher_columns > 0 {
+            writeln!(out, "{} more of the teacher's columns are dropped", self.dropped_teacher_columns)?;
+        }
         if self.left_out_rows > 0 {
             writeln!(out, "{} rows left out: they hold NaN or +inf, or are masked throughout", self.left_out_rows)?;
         }

@@ -6,8 +6,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kdloss::{Batch, DistillationLoss, cpu};
 use rayon::prelude::*;
 
+use crate::doubts::{self, Doubts};
 use crate::failure::{Failure, Result};
-use crate::logits::LogitsTensor;
+use crate::logits::{LogitsRows, LogitsTensor};
 
 use super::softness::{Softness, softness};
 
@@ -29,6 +30,8 @@ pub(crate) struct Level {
 pub(crate) struct Survey {
     pub(crate) rows: usize,
     pub(crate) vocab: usize,
+    /// Columns that the teacher has beyond those.
+    pub(crate) dropped_teacher_columns: usize,
     /// Rows without a distribution, which no mean includes.
     pub(crate) left_out_rows: usize,
     pub(crate) levels: Vec<Level>,
@@ -42,6 +45,16 @@ pub(crate) struct Sources<'a> {
 }
 
 impl Sources<'_> {
+    /// Raises what is doubtful about the tensors; the width is not where it was asked for.
+    pub(crate) fn raise(&self, doubts: &Doubts, vocab_is_given: bool) -> Result<()> {
+        doubts.raise(doubts::probabilities("teacher", &first_rows(&self.teacher)?))?;
+        let Some(student) = &self.student else {
+            return Ok(());
+        };
+        doubts.raise(doubts::probabilities("student", &first_rows(student)?))?;
+        doubts.raise(doubts::dropped_columns(self.teacher.cols, self.vocab).filter(|_| !vocab_is_given))
+    }
+
     pub(crate) fn survey(&self, temperatures: &[f64], quiet: bool) -> Result<Survey> {
         let rows = self.teacher.rows();
         let mut sums = vec![(Softness { entropy: 0.0, top1: 0.0, outside_head: 0.0 }, 0.0); temperatures.len()];
@@ -50,8 +63,9 @@ impl Sources<'_> {
         let progress = progress_bar(rows, long && !quiet);
         for start in (0..rows).step_by(ROWS_AT_A_TIME) {
             let part = start..rows.min(start + ROWS_AT_A_TIME);
-            let soft = self.soft_terms(part.clone(), temperatures)?;
-            for (index, teacher) in self.teacher_softness(part.clone(), temperatures).into_iter().enumerate() {
+            let teacher = self.teacher.read(part.clone())?;
+            let soft = self.soft_terms(part.clone(), &teacher, temperatures)?;
+            for (index, teacher) in self.teacher_softness(&teacher, temperatures).into_iter().enumerate() {
                 let Some(teacher) = teacher.filter(|_| soft.iter().all(|terms| !terms[index].is_nan())) else {
                     left_out_rows += 1;
                     continue;
@@ -83,26 +97,26 @@ impl Sources<'_> {
             },
             soft: self.student.as_ref().map(|_| mean(soft_sum)),
         });
-        Ok(Survey { rows, vocab: self.vocab, left_out_rows, levels: levels.collect() })
+        let dropped_teacher_columns = self.teacher.cols - self.vocab;
+        Ok(Survey { rows, vocab: self.vocab, dropped_teacher_columns, left_out_rows, levels: levels.collect() })
     }
 
-    /// The teacher's softness in each of the rows, at each temperature.
-    fn teacher_softness(&self, rows: Range<usize>, temperatures: &[f64]) -> Vec<Option<Vec<Softness>>> {
+    /// The teacher's softness in each of its rows, at each temperature.
+    fn teacher_softness(&self, teacher: &LogitsRows<'_>, temperatures: &[f64]) -> Vec<Option<Vec<Softness>>> {
         let of_row = |buffer: &mut Vec<f32>, row| {
-            self.teacher.read_row(row, self.vocab, buffer);
+            teacher.read_row(row, self.vocab, buffer);
             softness(buffer, temperatures)
         };
-        rows.into_par_iter().map_init(Vec::new, of_row).collect()
+        (0..teacher.rows).into_par_iter().map_init(Vec::new, of_row).collect()
     }
 
     /// `T² · KL` at each temperature, of each of the rows; nothing without a student.
-    fn soft_terms(&self, rows: Range<usize>, temperatures: &[f64]) -> Result<Vec<Vec<f64>>> {
+    fn soft_terms(&self, rows: Range<usize>, teacher: &LogitsRows<'_>, temperatures: &[f64]) -> Result<Vec<Vec<f64>>> {
         let Some(student) = &self.student else {
             return Ok(Vec::new());
         };
-        let batch = Batch::new(student.matrix_of(rows.clone()))
-            .with_teacher(self.teacher.matrix_of(rows))
-            .with_vocab(self.vocab);
+        let student = student.read(rows)?;
+        let batch = Batch::new(student.matrix()).with_teacher(teacher.matrix()).with_vocab(self.vocab);
         let terms = |&temperature: &f64| {
             let value = cpu::forward(&soft_loss(temperature), &batch)?;
             Ok(value.rows.iter().map(|row| row.total).collect())
@@ -122,6 +136,11 @@ impl Survey {
     pub(crate) fn counted_rows(&self) -> usize {
         self.rows - self.left_out_rows
     }
+}
+
+/// As many rows as are read at a time.
+fn first_rows<'a>(logits: &LogitsTensor<'a>) -> Result<LogitsRows<'a>> {
+    logits.read(0..logits.rows().min(ROWS_AT_A_TIME))
 }
 
 /// The loss that is the soft term alone.

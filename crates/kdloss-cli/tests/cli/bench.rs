@@ -4,12 +4,12 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::support::{Folder, error, kdloss, keys, number};
+use super::support::{Folder, error, flowing, kdloss, keys, number, printed};
 
 fn output(args: &str) -> String {
     let mut process = kdloss(["bench"]);
-    let output = process.args(args.split_whitespace()).assert().success().get_output().clone();
-    String::from_utf8(output.stdout).expect("text")
+    process.args(args.split_whitespace());
+    printed(process)
 }
 
 fn lines(args: &str) -> Vec<Value> {
@@ -36,12 +36,12 @@ fn there_is_a_json_line_for_each_storage_type_and_vocabulary() {
 
 #[test]
 fn people_get_a_table_that_says_what_was_measured() {
-    let text = output(&format!("{SMALL} --backend cpu"));
+    let text = flowing(&output(&format!("{SMALL} --backend cpu")));
     for part in ["cpu on", "forward + backward", "4 rows", "3001", "bf16", "GB/s", "tokens/s", "extra memory", "rounds"]
     {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    let text = output(&format!("{SMALL} --backend cpu --forward-only"));
+    let text = flowing(&output(&format!("{SMALL} --backend cpu --forward-only")));
     assert!(text.contains(": forward, 4 rows"), "{text}");
 }
 

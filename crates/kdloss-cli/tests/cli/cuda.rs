@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use serde_json::Value;
 
-use super::support::{Folder, close, error, f32s, gradient, i64s, json, kdloss, noise, number, run};
+use super::support::{Folder, close, error, f32s, flowing, gradient, i64s, json, kdloss, noise, number, printed, run};
+use super::width::assert_fits;
 
 /// The mock, or `None` where it or the compiler is not there: the tests say so, and fail if they are to prove something.
 fn mock() -> Option<PathBuf> {
@@ -54,8 +55,9 @@ fn doctor_describes_gpu_driver_compiler_and_plans() {
     let wide = &device["plans"][1];
     assert_eq!((&wide["dtype"], &wide["vocab"], &wide["cluster"]), (&"bf16".into(), &151_936.into(), &6.into()));
 
-    let output = with_driver(kdloss(["doctor"]), &mock, &folder).assert().success().get_output().clone();
-    let text = String::from_utf8(output.stdout).expect("text");
+    let text = printed(with_driver(kdloss(["doctor"]), &mock, &folder));
+    assert_fits(&text);
+    let text = flowing(&text);
     for part in ["GPU 0", "Mock", "compute capability", "in that of a cluster of 6 CTAs", "--backend auto picks cuda"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }

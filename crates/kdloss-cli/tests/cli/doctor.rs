@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::support::{json, kdloss, keys};
+use super::support::{flowing, json, kdloss, keys, printed};
 
 #[test]
 fn json_names_the_machine_and_every_backend() {
@@ -55,8 +55,7 @@ fn the_vector_instructions_are_those_of_the_environment() {
 
 #[test]
 fn people_get_tables_and_what_auto_picks() {
-    let output = kdloss(["doctor"]).assert().success().get_output().clone();
-    let text = String::from_utf8(output.stdout).expect("text");
+    let text = flowing(&printed(kdloss(["doctor"])));
     for part in ["vector instructions", "memory", "wgpu", "cuda", "looked for", "--backend auto picks "] {
         assert!(text.contains(part), "{part} is not in {text}");
     }

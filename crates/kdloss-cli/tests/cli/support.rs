@@ -34,6 +34,11 @@ stored!(f16s, f16, F16);
 stored!(bf16s, bf16, BF16);
 stored!(i64s, i64, I64);
 stored!(i32s, i32, I32);
+stored!(i16s, i16, I16);
+stored!(i8s, i8, I8);
+stored!(u8s, u8, U8);
+stored!(u16s, u16, U16);
+stored!(u32s, u32, U32);
 
 /// A temporary folder.
 pub(crate) struct Folder(TempDir);
@@ -95,11 +100,31 @@ pub(crate) fn run(command: &str, file: &Path, args: &str) -> Command {
     process
 }
 
+/// What a successful run prints.
+pub(crate) fn printed(mut process: Command) -> String {
+    let output = process.assert().success().get_output().clone();
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// A text as if its lines had no end: without the frames of tables, and with one blank between two words.
+pub(crate) fn flowing(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c == '│').filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// The JSON object that a successful run prints, and nothing else.
 pub(crate) fn json(mut process: Command) -> Value {
     let output = process.arg("--json").assert().success().get_output().clone();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("one JSON value")
+}
+
+/// The JSON object of a successful run, and the one warning that it prints.
+pub(crate) fn json_and_warning(mut process: Command) -> (Value, String) {
+    let output = process.arg("--json").assert().success().get_output().clone();
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert!(stderr.starts_with("warning: ") && stderr.ends_with('\n') && stderr.lines().count() == 1, "{stderr}");
+    (serde_json::from_slice(&output.stdout).expect("one JSON value"), stderr)
 }
 
 pub(crate) fn eval(file: &Path, args: &str) -> Value {
@@ -137,4 +162,13 @@ pub(crate) fn gradient(path: &Path) -> (Vec<usize>, Vec<f32>) {
 /// Whether `left` is within `tolerance` of `right`; never where either is NaN.
 pub(crate) fn close(left: f64, right: f64, tolerance: f64) -> bool {
     (left - right).abs() <= tolerance
+}
+
+/// The probabilities of logits, row by row.
+pub(crate) fn softmaxed(logits: &[f32], width: usize) -> Vec<f32> {
+    let row = |row: &[f32]| {
+        let sum: f32 = row.iter().map(|logit| logit.exp()).sum();
+        row.iter().map(move |logit| logit.exp() / sum).collect::<Vec<_>>()
+    };
+    logits.chunks_exact(width).flat_map(row).collect()
 }

@@ -50,7 +50,7 @@ fn the_numbers_are_those_of_the_formulas() {
     let (student, teacher) = (noise(1, ROWS * VOCAB), noise(2, ROWS * VOCAB));
     let tensors = [f32s("student", &[ROWS, VOCAB], &student), f32s("teacher", &[ROWS, VOCAB], &teacher)];
     let answer = json(run("temperature", &folder.save("batch.safetensors", &tensors), ""));
-    assert_eq!(keys(&answer), ["rows", "vocab", "left_out_rows", "temperatures"]);
+    assert_eq!(keys(&answer), ["rows", "vocab", "dropped_teacher_columns", "left_out_rows", "temperatures"]);
     assert_eq!((number(&answer, "rows"), number(&answer, "left_out_rows")), (ROWS as f64, 0.0));
     let temperatures: Vec<f64> = levels(&answer).iter().map(|level| number(level, "temperature")).collect();
     assert_eq!(temperatures, [1.0, 2.0, 4.0, 8.0, 16.0]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use assert_cmd::Command;
 use serde_json::Value;
 
-use super::support::{Folder, error, eval, f32s, i64s, json, kdloss, keys, noise, run};
+use super::support::{Folder, error, eval, f32s, flowing, i64s, json, kdloss, keys, noise, printed, run};
 
 /// Whether there is an adapter. Where there is none the tests say so, and fail if they are to prove something (`CI` is
 /// set).
@@ -78,8 +78,7 @@ fn doctor_lists_every_adapter() {
         "uses_subgroups",
         "refusal",
     ];
-    let output = kdloss(["doctor"]).assert().success().get_output().clone();
-    let table = String::from_utf8(output.stdout).expect("text");
+    let table = flowing(&printed(kdloss(["doctor"])));
     for (index, adapter) in adapters(&answer).iter().enumerate() {
         assert_eq!(keys(adapter), expected);
         assert_eq!(adapter["index"], index);
@@ -143,8 +142,8 @@ fn adapters_are_chosen_by_number_and_by_text() {
             assert!(text(&eval(&file, &format!("--adapter {number}")), "device").contains(&number));
         }
     }
-    let output = run("eval", &file, "--adapter 0").assert().success().get_output().clone();
-    assert!(String::from_utf8_lossy(&output.stdout).contains(&device(&adapters(&doctor)[0])));
+    let table = flowing(&printed(run("eval", &file, "--adapter 0")));
+    assert!(table.contains(&device(&adapters(&doctor)[0])), "{table}");
 }
 
 #[test]

@@ -2,20 +2,12 @@
 
 use std::path::PathBuf;
 
-use assert_cmd::Command;
-
-use super::support::{Folder, f32s, i64s, kdloss, noise, run};
+use super::support::{Folder, f32s, i64s, kdloss, noise, printed, run};
 
 const COLUMNS: usize = 100;
 
-/// What a process prints.
-fn printed(mut process: Command) -> String {
-    let output = process.assert().success().get_output().clone();
-    String::from_utf8(output.stdout).expect("text")
-}
-
 #[track_caller]
-fn assert_fits(text: &str) {
+pub(crate) fn assert_fits(text: &str) {
     assert!(text.lines().count() > 3, "{text}");
     for line in text.lines() {
         let width = line.chars().count();
@@ -32,6 +24,12 @@ fn batch(folder: &Folder) -> PathBuf {
     folder.save("batch.safetensors", &tensors)
 }
 
+/// A student of 32 classes, and a teacher of as many as fill the line.
+fn wider_teacher(folder: &Folder) -> PathBuf {
+    let tensors = [f32s("student", &[1, 32], &noise(1, 32)), f32s("teacher", &[1, 1_000_000], &noise(2, 1_000_000))];
+    folder.save("wider.safetensors", &tensors)
+}
+
 #[test]
 fn every_line_fits() {
     let folder = Folder::new();
@@ -45,6 +43,7 @@ fn every_line_fits() {
     assert_fits(&printed(kdloss(["doctor"])));
     assert_fits(&printed(run("eval", &file, "--backend cpu --denominator 4096")));
     assert_fits(&printed(run("eval", &file, "--backend auto --reduction none --alpha 0.25")));
+    assert_fits(&printed(run("eval", &wider_teacher(&folder), "--alpha 0")));
     assert_fits(&printed(run("temperature", &file, "--temperatures 0.5,1,1.5,2,3,4,6,8,12,16,1000000")));
     assert_fits(&bench("--backend cpu"));
     assert_fits(&bench("--forward-only"));
