@@ -238,6 +238,21 @@ pub enum Error {
         row_stride: usize,
     },
 
+    /// The device did not visit all of a row, or not all rows: what it wrote for them is wrong.
+    #[error(
+        "row {row} of {vocab} classes was not visited whole by its {lanes} lanes: the driver ended a loop early, or lost what \
+         a lane held; its loss and gradient are wrong: use more lanes (wgpu::Options::with_workgroup_size), or none by \
+         subgroups (wgpu::Options::without_subgroups), fewer rows at a time, or kdloss::cpu"
+    )]
+    RowIncomplete {
+        /// The row, counted from 0.
+        row: usize,
+        /// The vocabulary.
+        vocab: usize,
+        /// Lanes of the workgroup that had the row.
+        lanes: u32,
+    },
+
     /// A row does not fit a binding of the device.
     #[error(
         "a row of the {matrix} matrix takes {bytes} bytes, more than the {limit} that this device can bind: \

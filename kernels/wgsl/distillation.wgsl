@@ -11,15 +11,18 @@
 // Who synchronises with whom: lanes of a workgroup, at the two joins, and nobody else. The gradient may overwrite the
 // student's logits, since an element, the label's too, is only ever touched by one lane. Workgroups share nothing.
 //
-// Accuracy: no running sum takes more than BLOCK addends. A lane sums blocks, and blocks make up its total: rows of
-// BLOCK² · 4 · WORKGROUP_SIZE elements (524 288 with 8 lanes) keep the rule.
+// Accuracy: a lane takes a strip of four groups at a time, and adds up its elements as a tree. BLOCK strips are a chain, since
+// carrying costs something; from there on sums are trees again, first over a lane's blocks (levels.wgsl), then over lanes.
+//
+// Completeness: a driver may end a loop early (Mesa's llvmpipe after some 65 535 iterations), or lose what a lane holds. Every
+// group is counted when it is visited, in either pass, and a row whose count is wrong says so in its record and is NaN.
 
 @group(0) @binding(5) var<storage, read> row_grad_scale: array<f32>;
 @group(0) @binding(6) var<storage, read> totals: Totals;
 @group(0) @binding(7) var<storage, read_write> records: array<RowRecord>;
 
-// Groups of four elements that a lane sums up before it adds them to its total.
-const BLOCK: u32 = 128u;
+// Strips that a lane adds up before it carries their sum to a level.
+const BLOCK: u32 = 8u;
 
 // Where the elements of a row begin, and what it contributes.
 struct Row {
@@ -48,6 +51,17 @@ fn count_of(group: u32, width: u32) -> u32 {
     return min(max(width, 4u * group) - 4u * group, 4u);
 }
 
+// The strips of a row that are whole in every lane, whose groups all have four elements. What is behind them is taken group by
+// group, at most four to a lane.
+fn whole_strips() -> u32 {
+    return params.vocab / (16u * WORKGROUP_SIZE);
+}
+
+// The sum of four numbers, in pairs.
+fn in_pairs(values: vec4<f32>) -> f32 {
+    return (values.x + values.y) + (values.z + values.w);
+}
+
 // Sums of exponentials, in four lanes each.
 struct Sums {
     student: vec4<f32>,
@@ -59,72 +73,87 @@ fn add(a: Sums, b: Sums) -> Sums {
     return Sums(a.student + b.student, a.student_tempered + b.student_tempered, a.teacher_tempered + b.teacher_tempered);
 }
 
-// The same sums, relative to references that lie higher by these shifts (lower where they are negative).
-fn shifted(sums: Sums, student_shift: f32, teacher_shift: f32) -> Sums {
-    let scale = params.temperature_exponent_scale;
-    return Sums(
-        sums.student * precise_exp2(vec4(-student_shift * LOG2_E)),
-        sums.student_tempered * precise_exp2(vec4(-student_shift * scale)),
-        sums.teacher_tempered * precise_exp2(vec4(-teacher_shift * scale)),
-    );
+// The same sums as one number each.
+fn folded(sums: Sums) -> vec3<f32> {
+    return vec3(in_pairs(sums.student), in_pairs(sums.student_tempered), in_pairs(sums.teacher_tempered));
 }
 
 fn largest(values: vec4<f32>) -> f32 {
     return max(max(values.x, values.y), max(values.z, values.w));
 }
 
-// What a lane finds in its part of the row, relative to two references.
+// What a lane finds in its part of the row, but for the sums.
 struct Findings {
-    student_max: f32,
-    teacher_max: f32,
-    sums: Sums,
-    flags: u32,
+    student_max: vec4<f32>,
+    teacher_max: vec4<f32>,
+    // The largest bits met: of positive logits as signed integers, of negative ones as unsigned integers.
+    largest_positive: vec4<i32>,
+    largest_negative: vec4<u32>,
+    infinite_soft: vec4<u32>,
+    visited: u32,
 }
 
-fn findings_of(row: Row, lane: u32, student_reference: f32, teacher_reference: f32) -> Findings {
-    let groups = (params.vocab + 3u) / 4u;
-    var student_max = vec4(MASKED);
-    var teacher_max = vec4(MASKED);
-    // The largest bits met: of positive logits as signed integers, of negative ones as unsigned integers.
-    var largest_positive = vec4(0);
-    var largest_negative = vec4(0u);
-    var infinite_soft = vec4(0u);
-    var total: Sums;
-    for (var block = lane; block < groups; block += BLOCK * WORKGROUP_SIZE) {
-        var sums: Sums;
-        let end = min(block + BLOCK * WORKGROUP_SIZE, groups);
-        for (var group = block; group < end; group += WORKGROUP_SIZE) {
-            let count = count_of(group, params.vocab);
-            let student_bits = load_student(row.student + 4u * group, count);
-            let student = unmasked(student_bits);
-            largest_positive = max(largest_positive, bitcast<vec4<i32>>(student_bits));
-            largest_negative = max(largest_negative, student_bits);
-            student_max = max(student_max, student);
-            let student_exponentials = exponentials(student - student_reference, true);
-            if HARD {
-                sums.student += student_exponentials.plain;
-            }
-            if SOFT {
-                sums.student_tempered += student_exponentials.tempered;
-                let teacher_bits = load_teacher(row.teacher + 4u * group, count);
-                let teacher = unmasked(teacher_bits);
-                largest_positive = max(largest_positive, bitcast<vec4<i32>>(teacher_bits));
-                largest_negative = max(largest_negative, teacher_bits);
-                infinite_soft |= select(vec4(0u), vec4(1u), is_masked(student_bits) & (teacher_bits < vec4(MASKED_BITS)));
-                teacher_max = max(teacher_max, teacher);
-                sums.teacher_tempered += precise_exp2((teacher - teacher_reference) * params.temperature_exponent_scale);
-            }
+const NO_FINDINGS = Findings(vec4(MASKED), vec4(MASKED), vec4(0), vec4(0u), vec4(0u), 0u);
+
+// Numbers near the maxima of student and teacher, which exponentials are relative to.
+struct References {
+    student: f32,
+    teacher: f32,
+}
+
+// First pass over one group: what is found there, and the exponentials of its elements.
+fn find(findings: ptr<function, Findings>, row: Row, references: References, group: u32, count: u32) -> Sums {
+    var sums: Sums;
+    let student_bits = load_student(row.student + 4u * group, count);
+    let student = unmasked(student_bits);
+    (*findings).visited += 1u;
+    (*findings).largest_positive = max((*findings).largest_positive, bitcast<vec4<i32>>(student_bits));
+    (*findings).largest_negative = max((*findings).largest_negative, student_bits);
+    (*findings).student_max = max((*findings).student_max, student);
+    let student_exponentials = exponentials(student - references.student, true);
+    if HARD {
+        sums.student = student_exponentials.plain;
+    }
+    if SOFT {
+        sums.student_tempered = student_exponentials.tempered;
+        let teacher_bits = load_teacher(row.teacher + 4u * group, count);
+        let teacher = unmasked(teacher_bits);
+        (*findings).largest_positive = max((*findings).largest_positive, bitcast<vec4<i32>>(teacher_bits));
+        (*findings).largest_negative = max((*findings).largest_negative, teacher_bits);
+        (*findings).infinite_soft |= select(vec4(0u), vec4(1u), is_masked(student_bits) & (teacher_bits < vec4(MASKED_BITS)));
+        (*findings).teacher_max = max((*findings).teacher_max, teacher);
+        sums.teacher_tempered = precise_exp2((teacher - references.teacher) * params.temperature_exponent_scale);
+    }
+    return sums;
+}
+
+fn find_strip(findings: ptr<function, Findings>, row: Row, references: References, group: u32) -> vec3<f32> {
+    let first = find(findings, row, references, group, 4u);
+    let second = find(findings, row, references, group + WORKGROUP_SIZE, 4u);
+    let third = find(findings, row, references, group + 2u * WORKGROUP_SIZE, 4u);
+    let fourth = find(findings, row, references, group + 3u * WORKGROUP_SIZE, 4u);
+    return folded(add(add(first, second), add(third, fourth)));
+}
+
+// First pass over a lane's part of the row: what is found there, and the sums of exponentials.
+fn find_all(findings: ptr<function, Findings>, row: Row, references: References, lane: u32) -> vec3<f32> {
+    let strips = whole_strips();
+    var group = lane;
+    var levels: Levels;
+    for (var strip = 0u; strip < strips; strip += BLOCK) {
+        let end = min(strip + BLOCK, strips);
+        var block = vec3(0.0);
+        for (var index = strip; index < end; index++) {
+            block += opaque(find_strip(findings, row, references, group));
+            group += 4u * WORKGROUP_SIZE;
         }
-        total = add(total, sums);
+        push(&levels, block);
     }
-    var flags = 0u;
-    if any(largest_positive >= vec4(0x7f800000)) || any(largest_negative > vec4(0xff800000u)) {
-        flags |= NONFINITE;
+    var rest: Sums;
+    for (; 4u * group < params.vocab; group += WORKGROUP_SIZE) {
+        rest = add(rest, find(findings, row, references, group, count_of(group, params.vocab)));
     }
-    if any(infinite_soft != vec4(0u)) {
-        flags |= INFINITE_SOFT;
-    }
-    return Findings(largest(student_max), largest(teacher_max), total, flags);
+    return total_of(levels, folded(rest));
 }
 
 // First pass: a lane's part of the row.
@@ -139,33 +168,43 @@ fn first_pass(row: Row, lane: u32) -> RowPart {
         return IDENTITY;
     }
     let count = count_of(lane, params.vocab);
-    var student_reference = largest(unmasked(load_student(row.student + 4u * lane, count)));
-    var teacher_reference = largest(unmasked(load_teacher(row.teacher + 4u * lane, count)));
+    var references = References(
+        largest(unmasked(load_student(row.student + 4u * lane, count))),
+        largest(unmasked(load_teacher(row.teacher + 4u * lane, count))),
+    );
     // e^(x - reference) and e^((x - reference) / T) both stay below e^REACH.
     let reach = REACH / max(1.0, params.temperature_reciprocal);
     var findings: Findings;
+    var sums: vec3<f32>;
+    var student_max: f32;
+    var teacher_max: f32;
     for (var reading = 0u; reading < 2u; reading++) {
-        findings = findings_of(row, lane, student_reference, teacher_reference);
-        if max(findings.student_max - student_reference, findings.teacher_max - teacher_reference) <= reach {
+        findings = NO_FINDINGS;
+        sums = find_all(&findings, row, references, lane);
+        student_max = largest(findings.student_max);
+        teacher_max = largest(findings.teacher_max);
+        if max(student_max - references.student, teacher_max - references.teacher) <= reach {
             break;
         }
-        student_reference = findings.student_max;
-        teacher_reference = findings.teacher_max;
+        references = References(student_max, teacher_max);
     }
-    let sums = shifted(
-        findings.sums,
-        findings.student_max - student_reference,
-        findings.teacher_max - teacher_reference,
-    );
-    let all = vec4(1.0);
-    return RowPart(
-        findings.student_max,
-        dot(sums.student, all),
-        dot(sums.student_tempered, all),
-        findings.teacher_max,
-        dot(sums.teacher_tempered, all),
-        findings.flags,
-    );
+    let student_shift = references.student - student_max;
+    let teacher_shift = references.teacher - teacher_max;
+    let scale = params.temperature_exponent_scale;
+    let shifts = vec3(student_shift * LOG2_E, student_shift * scale, teacher_shift * scale);
+    sums *= precise_exp2(vec4(shifts, 0.0)).xyz;
+    return RowPart(student_max, sums.x, sums.y, teacher_max, sums.z, findings.visited | flags_of(findings));
+}
+
+fn flags_of(findings: Findings) -> u32 {
+    var flags = 0u;
+    if any(findings.largest_positive >= vec4(0x7f800000)) || any(findings.largest_negative > vec4(0xff800000u)) {
+        flags |= NONFINITE;
+    }
+    if any(findings.infinite_soft != vec4(0u)) {
+        flags |= INFINITE_SOFT;
+    }
+    return flags;
 }
 
 // Factors of the gradient of one row: weight, reduction and scale in one.
@@ -187,52 +226,91 @@ fn gradient_weights(row: Row, index: u32) -> GradientWeights {
     return weights;
 }
 
-// Zeros from a group on: padding, or all of a row that does not count, whatever it holds.
-fn clear_gradient(row: Row, first_group: u32, lane: u32) {
+// Zeros from a group on: padding, or all of a row that does not count, whatever it holds. Returns the groups visited.
+fn clear_gradient(row: Row, first_group: u32, lane: u32) -> u32 {
+    var cleared = 0u;
     for (var group = first_group + lane; 4u * group < params.gradient_cols; group += WORKGROUP_SIZE) {
         store_gradient(row.gradient + 4u * group, count_of(group, params.gradient_cols), vec4(0u));
+        cleared += 1u;
     }
+    return cleared;
 }
 
-// Second pass: writes the gradient of a lane's part of the row, and returns its part of soft / T².
-fn second_pass(row: Row, normalizer: Normalizer, weights: GradientWeights, is_nan: bool, lane: u32) -> f32 {
-    let groups = (params.vocab + 3u) / 4u;
-    var total = vec4(0.0);
-    for (var block = lane; block < groups; block += BLOCK * WORKGROUP_SIZE) {
-        var sum = vec4(0.0);
-        let end = min(block + BLOCK * WORKGROUP_SIZE, groups);
-        for (var group = block; group < end; group += WORKGROUP_SIZE) {
-            // What is not there of a last group is as masked logits are: it has no probability, hence no gradient.
-            let count = count_of(group, params.vocab);
-            let student = unmasked(load_student(row.student + 4u * group, count)) - normalizer.student_max;
-            let student_exponentials = exponentials(student, false);
-            var gradient = vec4(0.0);
-            if HARD {
-                gradient = weights.hard * hard_element(normalizer, student_exponentials.plain);
-            }
-            if SOFT {
-                let teacher = unmasked(load_teacher(row.teacher + 4u * group, count)) - normalizer.teacher_max;
-                let element = soft_element(normalizer, student, student_exponentials.tempered, teacher);
-                sum += element.divergence;
-                gradient += weights.soft * element.difference;
-            }
-            if GRADIENT {
-                let columns = 4u * group + vec4(0u, 1u, 2u, 3u);
-                if HARD {
-                    let is_label = columns == vec4(row.label.class_index);
-                    gradient -= select(vec4(0.0), vec4(weights.hard), is_label & vec4(row.label.is_class));
-                }
-                let becomes_nan = (columns < vec4(params.vocab)) & vec4(is_nan);
-                let bits = select(bitcast<vec4<u32>>(gradient), vec4(NAN_BITS), becomes_nan);
-                store_gradient(row.gradient + 4u * group, count_of(group, params.gradient_cols), bits);
-            }
-        }
-        total += sum;
+// What the second pass knows of a row.
+struct Known {
+    normalizer: Normalizer,
+    weights: GradientWeights,
+    is_nan: bool,
+}
+
+// Second pass over one group, of which `count` elements are classes and `columns` belong to the gradient: writes its gradient,
+// and returns its part of soft / T².
+fn differentiate(row: Row, known: Known, group: u32, count: u32, columns: u32) -> f32 {
+    // What is not there of a last group is as masked logits are: it has no probability, hence no gradient.
+    let student = unmasked(load_student(row.student + 4u * group, count)) - known.normalizer.student_max;
+    let student_exponentials = exponentials(student, false);
+    var gradient = vec4(0.0);
+    var divergence = 0.0;
+    if HARD {
+        gradient = known.weights.hard * hard_element(known.normalizer, student_exponentials.plain);
+    }
+    if SOFT {
+        let teacher = unmasked(load_teacher(row.teacher + 4u * group, count)) - known.normalizer.teacher_max;
+        let element = soft_element(known.normalizer, student, student_exponentials.tempered, teacher);
+        divergence = in_pairs(element.divergence);
+        gradient += known.weights.soft * element.difference;
     }
     if GRADIENT {
-        clear_gradient(row, groups, lane);
+        let classes = 4u * group + vec4(0u, 1u, 2u, 3u);
+        if HARD {
+            let is_label = classes == vec4(row.label.class_index);
+            gradient -= select(vec4(0.0), vec4(known.weights.hard), is_label & vec4(row.label.is_class));
+        }
+        let becomes_nan = (classes < vec4(params.vocab)) & vec4(known.is_nan);
+        let bits = select(bitcast<vec4<u32>>(gradient), vec4(NAN_BITS), becomes_nan);
+        store_gradient(row.gradient + 4u * group, columns, bits);
     }
-    return dot(total, vec4(1.0));
+    return divergence;
+}
+
+fn differentiate_strip(row: Row, known: Known, group: u32) -> f32 {
+    let first = differentiate(row, known, group, 4u, 4u);
+    let second = differentiate(row, known, group + WORKGROUP_SIZE, 4u, 4u);
+    let third = differentiate(row, known, group + 2u * WORKGROUP_SIZE, 4u, 4u);
+    let fourth = differentiate(row, known, group + 3u * WORKGROUP_SIZE, 4u, 4u);
+    return (first + second) + (third + fourth);
+}
+
+// Second pass: writes the gradient of a lane's part of the row, and returns its part of what the row adds up to.
+fn second_pass(row: Row, known: Known, lane: u32) -> RowSums {
+    let strips = whole_strips();
+    var group = lane;
+    var visited = 0u;
+    var levels: Levels;
+    for (var strip = 0u; strip < strips; strip += BLOCK) {
+        let end = min(strip + BLOCK, strips);
+        var block = vec3(0.0);
+        for (var index = strip; index < end; index++) {
+            block.x += opaque(vec3(differentiate_strip(row, known, group), 0.0, 0.0)).x;
+            group += 4u * WORKGROUP_SIZE;
+            visited += 4u;
+        }
+        push(&levels, block);
+    }
+    var rest = vec3(0.0);
+    for (; 4u * group < params.vocab; group += WORKGROUP_SIZE) {
+        rest.x += differentiate(row, known, group, count_of(group, params.vocab), count_of(group, params.gradient_cols));
+        visited += 1u;
+    }
+    if GRADIENT {
+        visited += clear_gradient(row, groups_of(params.vocab), lane);
+    }
+    return RowSums(total_of(levels, rest).x, visited);
+}
+
+// Groups of four elements that a row of this many elements has.
+fn groups_of(elements: u32) -> u32 {
+    return (elements + 3u) / 4u;
 }
 
 // The bits of the label's logit; MASKED_BITS where there is none.
@@ -244,16 +322,17 @@ fn label_bits_of(row: Row) -> u32 {
     return load_student(row.student + 4u * group, count_of(group, params.vocab))[row.label.class_index % 4u];
 }
 
-fn record_of(row: Row, part: RowPart, is_bad_label: bool, label_bits: u32, divergence: f32) -> RowRecord {
+fn record_of(row: Row, part: RowPart, is_whole: bool, is_bad_label: bool, label_bits: u32, divergence: f32) -> RowRecord {
     var status = select(0u, STATUS_HARD, row.counts_hard) | select(0u, STATUS_SOFT, row.counts_soft);
+    status |= select(0u, STATUS_WHOLE, is_whole);
     if is_bad_label {
         status |= STATUS_BAD_LABEL;
     }
-    if is_bad_label || is_nonfinite(part) {
+    if !is_whole || is_bad_label || is_nonfinite(part) {
         status |= STATUS_NONFINITE;
     } else {
         status |= select(0u, STATUS_INFINITE_HARD, row.counts_hard && label_bits >= MASKED_BITS);
-        status |= select(0u, STATUS_INFINITE_SOFT, row.counts_soft && (part.flags & INFINITE_SOFT) != 0u);
+        status |= select(0u, STATUS_INFINITE_SOFT, row.counts_soft && (part.visited_and_flags & INFINITE_SOFT) != 0u);
     }
     let label_logit = bitcast<f32>(min(label_bits, MASKED_BITS));
     let terms = terms_of(
@@ -279,11 +358,13 @@ fn distill(
     // Of the lanes, the one that reads and writes the group of the label's logit.
     let writes_record = lane.index == select(0u, row.label.class_index / 4u % WORKGROUP_SIZE, row.label.is_class);
     if !row.counts_hard && !row.counts_soft {
+        var is_whole = true;
         if GRADIENT {
-            clear_gradient(row, 0u, lane.index);
+            let cleared = join_sums(lane, RowSums(0.0, clear_gradient(row, 0u, lane.index)));
+            is_whole = cleared.visited == groups_of(params.gradient_cols);
         }
         if writes_record {
-            records[params.first_row + index] = RowRecord(0u, 0u, 0u, 0u);
+            records[params.first_row + index] = RowRecord(0u, 0u, 0u, select(0u, STATUS_WHOLE, is_whole));
         }
         return;
     }
@@ -293,13 +374,17 @@ fn distill(
     }
     let is_bad_label = params.label_words != 0u && !row.label.is_class && !row.label.is_ignored;
     let part = join_parts(lane, first_pass(row, lane.index));
+    let groups = groups_of(params.vocab);
+    var is_whole = visited(part) == groups;
     var divergence = 0.0;
     if SOFT || GRADIENT {
-        let is_nan = is_bad_label || is_nonfinite(part);
-        let weights = gradient_weights(row, index);
-        divergence = join_sum(lane, second_pass(row, finish(part), weights, is_nan, lane.index));
+        let is_nan = !is_whole || is_bad_label || is_nonfinite(part);
+        let known = Known(finish(part), gradient_weights(row, index), is_nan);
+        let sums = join_sums(lane, second_pass(row, known, lane.index));
+        divergence = sums.divergence;
+        is_whole &= sums.visited == select(groups, groups_of(params.gradient_cols), GRADIENT);
     }
     if writes_record {
-        records[params.first_row + index] = record_of(row, part, is_bad_label, label_bits, divergence);
+        records[params.first_row + index] = record_of(row, part, is_whole, is_bad_label, label_bits, divergence);
     }
 }

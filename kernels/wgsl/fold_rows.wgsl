@@ -3,6 +3,9 @@
 //
 // Lane l sums rows l, l + WORKGROUP_SIZE, and so on, in blocks of BLOCK rows; then the lanes' sums are joined,
 // with a barrier before the tree and after each of its levels. Its root is the last lane, which writes the totals.
+//
+// The batch is complete only if both this kernel and count_labels have visited every row, and every row is whole. Else its
+// totals are NaN.
 
 @group(0) @binding(6) var<storage, read_write> totals: Totals;
 @group(0) @binding(7) var<storage, read> records: array<RowRecord>;
@@ -16,6 +19,8 @@ struct Fold {
     hard_status: u32,
     soft_status: u32,
     nonfinite_rows: u32,
+    visited_rows: u32,
+    whole_rows: u32,
 }
 
 var<workgroup> folds: array<Fold, WORKGROUP_SIZE>;
@@ -27,6 +32,8 @@ fn join(a: Fold, b: Fold) -> Fold {
         a.hard_status | b.hard_status,
         a.soft_status | b.soft_status,
         a.nonfinite_rows + b.nonfinite_rows,
+        a.visited_rows + b.visited_rows,
+        a.whole_rows + b.whole_rows,
     );
 }
 
@@ -40,6 +47,8 @@ fn fold_of(record: RowRecord) -> Fold {
         select(0u, record.status, (record.status & STATUS_HARD) != 0u),
         select(0u, record.status, (record.status & STATUS_SOFT) != 0u),
         select(0u, 1u, is_nan),
+        1u,
+        select(0u, 1u, (record.status & STATUS_WHOLE) != 0u),
     );
 }
 
@@ -73,11 +82,15 @@ fn fold_rows(@builtin(local_invocation_index) lane: u32) {
             hard_term /= params.denominator;
             soft_term /= params.denominator;
         }
-        let terms = terms_of(hard_term, soft_term, fold.hard_status, fold.soft_status);
+        let visited_rows = min(totals.visited_rows, fold.visited_rows);
+        let is_complete = visited_rows == params.batch_rows && fold.whole_rows == params.batch_rows;
+        let missed = select(STATUS_NONFINITE, 0u, is_complete);
+        let terms = terms_of(hard_term, soft_term, fold.hard_status | missed, fold.soft_status | missed);
         totals.loss = terms.total;
         totals.hard = terms.hard;
         totals.soft = terms.soft;
         totals.nonfinite_rows = fold.nonfinite_rows;
-        totals.complete = COMPLETE;
+        totals.visited_rows = visited_rows;
+        totals.complete = select(INCOMPLETE, COMPLETE, is_complete);
     }
 }

@@ -1,9 +1,9 @@
 // Joining what the lanes of a workgroup have found: among SUBGROUP_SIZE lanes of a subgroup by exchanging registers, between
-// these groups through workgroup memory. The workgroup is made of whole subgroups, so that every lane has all its partners;
-// SUBGROUP_SIZE is the smallest that the device's subgroups have, since a larger one is made of several such groups.
+// these groups through workgroup memory, where each writes a leaf of the tree (tree.wgsl). Both are trees. The workgroup is made
+// of whole subgroups, so that every lane has all its partners; SUBGROUP_SIZE is the smallest that the device's subgroups have,
+// since a larger one is made of several such groups.
 //
-// Within a subgroup lanes run together and need no barrier. One barrier orders what the groups write before all lanes read
-// it. A workgroup joins each kind of thing once, so its memory is not used again.
+// Within a subgroup lanes run together and need no barrier.
 
 // A lane, and where it stands.
 struct Lane {
@@ -13,10 +13,7 @@ struct Lane {
     @builtin(subgroup_invocation_id) subgroup_index: u32,
 }
 
-const GROUPS: u32 = WORKGROUP_SIZE / SUBGROUP_SIZE;
-
-var<workgroup> joined_parts: array<RowPart, GROUPS>;
-var<workgroup> joined_sums: array<f32, GROUPS>;
+const LEAVES: u32 = WORKGROUP_SIZE / SUBGROUP_SIZE;
 
 // The group of a lane, and whether it is the group's first.
 fn group_of(lane: Lane) -> u32 {
@@ -35,8 +32,12 @@ fn exchange(part: RowPart, step: u32) -> RowPart {
         subgroupShuffleXor(part.student_tempered_sum, step),
         subgroupShuffleXor(part.teacher_max, step),
         subgroupShuffleXor(part.teacher_tempered_sum, step),
-        subgroupShuffleXor(part.flags, step),
+        subgroupShuffleXor(part.visited_and_flags, step),
     );
+}
+
+fn exchange_sums(sums: RowSums, step: u32) -> RowSums {
+    return RowSums(subgroupShuffleXor(sums.divergence, step), subgroupShuffleXor(sums.visited, step));
 }
 
 // The row, from each lane's part of it. All lanes call it and get the same.
@@ -48,27 +49,17 @@ fn join_parts(lane: Lane, part: RowPart) -> RowPart {
     if is_first(lane) {
         joined_parts[group_of(lane)] = joined;
     }
-    workgroupBarrier();
-    joined = joined_parts[0];
-    for (var group = 1u; group < GROUPS; group++) {
-        joined = merge(joined, joined_parts[group]);
-    }
-    return joined;
+    return root_of_parts(lane.index);
 }
 
-// The sum over lanes. All lanes call it and get the same.
-fn join_sum(lane: Lane, part: f32) -> f32 {
+// The sums over lanes. All lanes call it and get the same.
+fn join_sums(lane: Lane, part: RowSums) -> RowSums {
     var joined = part;
     for (var step = 1u; step < SUBGROUP_SIZE; step *= 2u) {
-        joined += subgroupShuffleXor(joined, step);
+        joined = merge_sums(joined, exchange_sums(joined, step));
     }
     if is_first(lane) {
         joined_sums[group_of(lane)] = joined;
     }
-    workgroupBarrier();
-    joined = joined_sums[0];
-    for (var group = 1u; group < GROUPS; group++) {
-        joined += joined_sums[group];
-    }
-    return joined;
+    return root_of_sums(lane.index);
 }

@@ -53,6 +53,9 @@ struct Params {
     // Whether there is a factor for each row's gradient, and where the first one is.
     has_row_grad_scale: u32,
     row_grad_scale_start: u32,
+
+    // Zeros, which no compiler knows.
+    zeros: vec4<u32>,
 }
 
 // Totals of the batch, written by `count_labels` (the counts) and by `fold_rows` (the rest).
@@ -74,12 +77,15 @@ struct Totals {
     bad_label_low: u32,
 
     bad_label_high: u32,
-    // COMPLETE once everything is written.
+    // COMPLETE once everything is written and nothing was missed, INCOMPLETE if anything was; else 0.
     complete: u32,
+    // Rows that were visited both by `count_labels` and by `fold_rows`.
+    visited_rows: u32,
 }
 
 const NO_ROW: u32 = 0xffffffffu;
 const COMPLETE: u32 = 0x6b646c73u;
+const INCOMPLETE: u32 = 0x6b646c69u;
 
 // The terms of one row, as bits of f32 numbers, and what there is to know about it. Twin: `RowRecord` of
 // src/wgpu/params.rs.
@@ -97,6 +103,7 @@ const STATUS_NONFINITE: u32 = 4u;       // the terms that count are NaN
 const STATUS_INFINITE_HARD: u32 = 8u;
 const STATUS_INFINITE_SOFT: u32 = 16u;
 const STATUS_BAD_LABEL: u32 = 32u;      // the label is no class: the row is NaN
+const STATUS_WHOLE: u32 = 64u;          // every element was visited in both passes; else the row is NaN
 
 const NAN_BITS: u32 = 0x7fc00000u;
 const INFINITY_BITS: u32 = 0x7f800000u;

@@ -6,6 +6,8 @@
 // * Elements come as vectors of four.
 // * A part has no divergence and no log_ratio of its own: the second pass compares with the sums of the whole row.
 // * There is no f64: the logarithms come from `log1p`.
+// * A part counts the groups of four elements that were visited. A driver may end a loop early, or lose what a lane holds
+//   where lanes are joined: the row is whole only where the count of all its lanes is right.
 // * No element becomes a part by itself: distillation.wgsl sums up a lane's elements relative to a reference near their
 //   maximum.
 
@@ -15,9 +17,10 @@ const MASKED: f32 = -1e30;
 // every positive one: exactly the masked logits (and negative NaN) have bits from here on.
 const MASKED_BITS: u32 = 0xf149f2cau;
 
-// Flags of RowPart.
-const NONFINITE: u32 = 1u;
-const INFINITE_SOFT: u32 = 2u;
+// Flags of RowPart, in the bits that no count of groups reaches: a binding holds 2^30 elements at most.
+const NONFINITE: u32 = 1u << 30u;
+const INFINITE_SOFT: u32 = 1u << 31u;
+const FLAGS: u32 = NONFINITE | INFINITE_SOFT;
 
 struct RowPart {
     student_max: f32,
@@ -25,7 +28,7 @@ struct RowPart {
     student_tempered_sum: f32,
     teacher_max: f32,
     teacher_tempered_sum: f32,
-    flags: u32,
+    visited_and_flags: u32,
 }
 
 // What is known of no elements.
@@ -53,13 +56,29 @@ fn merge(a: RowPart, b: RowPart) -> RowPart {
         dot(vec2(a.student_tempered_sum, b.student_tempered_sum), exp2(student_shift * scale)),
         teacher_max,
         dot(vec2(a.teacher_tempered_sum, b.teacher_tempered_sum), exp2(teacher_shift * scale)),
-        a.flags | b.flags,
+        visited(a) + visited(b) + ((a.visited_and_flags | b.visited_and_flags) & FLAGS),
     );
+}
+
+// The groups of four elements that the part is made of.
+fn visited(part: RowPart) -> u32 {
+    return part.visited_and_flags & ~FLAGS;
+}
+
+// What the second pass adds up over a part of the row: its part of soft / T², and the groups of four elements of the row and
+// of its padding that were visited.
+struct RowSums {
+    divergence: f32,
+    visited: u32,
+}
+
+fn merge_sums(a: RowSums, b: RowSums) -> RowSums {
+    return RowSums(a.divergence + b.divergence, a.visited + b.visited);
 }
 
 // Whether the row's loss is NaN: it holds NaN or +inf, or a matrix that was read is masked throughout.
 fn is_nonfinite(part: RowPart) -> bool {
-    return (part.flags & NONFINITE) != 0u || part.student_max <= MASKED || (SOFT && part.teacher_max <= MASKED);
+    return (part.visited_and_flags & NONFINITE) != 0u || part.student_max <= MASKED || (SOFT && part.teacher_max <= MASKED);
 }
 
 // The hard term logsumexp(s) - s[y], given the student logit of the label, which is not masked.
@@ -118,7 +137,10 @@ fn exponentials(shifted: vec4<f32>, is_precise: bool) -> Exponentials {
     if HARD {
         if SOFT && SQUARINGS < NO_SQUARINGS {
             result.plain = result.tempered;
-            for (var squaring = 0u; squaring < SQUARINGS; squaring++) {
+            if SQUARINGS >= 1u {
+                result.plain *= result.plain;
+            }
+            if SQUARINGS >= 2u {
                 result.plain *= result.plain;
             }
         } else {

@@ -12,8 +12,17 @@ fn load_$matrix(start: u32, count: u32) -> vec4<u32> {
 // $if writes
 
 fn store_$matrix(start: u32, count: u32, bits: vec4<u32>) {
-    for (var index = 0u; index < min(count, 4u); index++) {
-        $matrix[start + index] = bits[index];
+    if count >= 1u {
+        $matrix[start] = bits.x;
+    }
+    if count >= 2u {
+        $matrix[start + 1u] = bits.y;
+    }
+    if count >= 3u {
+        $matrix[start + 2u] = bits.z;
+    }
+    if count >= 4u {
+        $matrix[start + 3u] = bits.w;
     }
 }
 // $end

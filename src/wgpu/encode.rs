@@ -51,9 +51,11 @@ pub(super) fn encode(
     let scratch = Scratch::new(device, &params, placed.call.rows)?;
 
     let variant = Variant::new(placed);
-    let [count, distill, fold] =
-        [Kernel::CountLabels, Kernel::Distill(variant), Kernel::FoldRows].map(|kernel| pipelines.get(kernel));
-    let (count, distill, fold) = (count?, distill?, fold?);
+    let lanes = pipelines.lanes();
+    let (of_batch, of_row) = (lanes.of_batch(), lanes.of_row(placed.call.vocab.max(placed.gradient_cols)));
+    let count = pipelines.get(Kernel::CountLabels, of_batch)?;
+    let distill = pipelines.get(Kernel::Distill(variant), of_row)?;
+    let fold = pipelines.get(Kernel::FoldRows, of_batch)?;
     let bind = |pipeline: &Pipeline, index: usize, rows: &Range<usize>| {
         bind_group(device, pipeline, &scratch, placed, &limits, index, rows)
     };
@@ -80,7 +82,7 @@ pub(super) fn encode(
         encoder.copy_buffer_to_buffer(&scratch.totals, 0, &staging, 0, TOTALS_SIZE);
         encoder.copy_buffer_to_buffer(&scratch.records, 0, &staging, TOTALS_SIZE, records_size);
     })?;
-    Ok(Pending::new(device, placed.call, scratch.totals, scratch.records, staging))
+    Ok(Pending::new(device, placed.call, of_row.size, scratch.totals, scratch.records, staging))
 }
 
 /// What all dispatches of a call have in common.

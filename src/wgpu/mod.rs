@@ -20,6 +20,8 @@
 //!   can see it, when the encoder is finished or [`Kernels::evaluate`] submits. If an object belongs to another
 //!   [`wgpu::Instance`], not even wgpu can tell.
 //! * The same input gives the same bits on the same adapter, in whatever chunks; a row's bits depend on that row alone.
+//! * Every element that a row's workgroup visits is counted. A row of which a driver missed a part, by a loop that ends early or
+//!   a lane that is lost, is NaN, and [`Error::RowIncomplete`] when the result is read.
 //! * Results keep twice the accuracy contract of [`cpu`](crate::cpu#what-to-rely-on). Losses of rows are `f32` on the
 //!   device, and summed in `f64` when they are read.
 //! * What happens at the edges is [the crate's table](crate#what-happens-at-the-edges), with one difference: labels are
@@ -172,21 +174,21 @@ impl Kernels {
     pub fn with_options(device: &wgpu::Device, queue: &wgpu::Queue, options: Options) -> Result<Self> {
         device::check(device)?;
         let (info, limits, features) = (device.adapter_info(), device.limits(), device.features());
-        let mut workgroup = plan::workgroup(&info, &limits, features);
+        let mut lanes = plan::Lanes::new(&info, &limits, features);
         if let Some(size) = options.workgroup_size {
             let largest = plan::largest_workgroup(&limits);
             if !size.is_power_of_two() || size > largest {
                 return Err(Error::WorkgroupSize { size, largest });
             }
-            workgroup.size = size;
-            workgroup.join = plan::join(size, &info, features);
+            lanes.fix(size);
         }
         if options.without_subgroups {
-            workgroup.join = Join::Workgroup;
+            lanes.join_through_memory();
         }
-        let pipelines = Pipelines::new(device.clone(), workgroup, options.edit);
-        pipelines.get(variant::Kernel::CountLabels)?;
-        pipelines.get(variant::Kernel::FoldRows)?;
+        let pipelines = Pipelines::new(device.clone(), lanes, options.edit);
+        let of_batch = pipelines.lanes().of_batch();
+        pipelines.get(variant::Kernel::CountLabels, of_batch)?;
+        pipelines.get(variant::Kernel::FoldRows, of_batch)?;
         Ok(Self { pipelines, queue: queue.clone(), part_size: options.part_size.unwrap_or(DEFAULT_PART_SIZE) })
     }
 
@@ -196,16 +198,16 @@ impl Kernels {
         self.pipelines.device()
     }
 
-    /// Lanes of a workgroup.
+    /// Lanes of a workgroup. A software adapter has more of them for rows of more than a million columns.
     #[must_use]
     pub fn workgroup_size(&self) -> u32 {
-        self.pipelines.workgroup().size
+        self.pipelines.lanes().of_row(1).size
     }
 
     /// Whether lanes are joined by subgroup operations.
     #[must_use]
     pub fn uses_subgroups(&self) -> bool {
-        self.pipelines.workgroup().join != Join::Workgroup
+        self.pipelines.lanes().of_row(1).join != Join::Workgroup
     }
 
     /// Encodes the loss of a batch, without its gradient.

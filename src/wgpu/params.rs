@@ -40,6 +40,8 @@ pub(crate) struct Params {
     pub(crate) denominator: f32,
     pub(crate) has_row_grad_scale: u32,
     pub(crate) row_grad_scale_start: u32,
+
+    pub(crate) zeros: [u32; 4],
 }
 
 /// The totals of a batch. Terms are bits of `f32` numbers.
@@ -58,13 +60,16 @@ pub(crate) struct Totals {
 
     pub(crate) bad_label_high: u32,
     pub(crate) complete: u32,
+    pub(crate) visited_rows: u32,
 }
 
 impl Totals {
     /// `bad_label_row` where every label is a class or ignored.
     pub(crate) const NO_ROW: u32 = u32::MAX;
-    /// `complete` once everything is written.
+    /// `complete` once everything is written and nothing was missed.
     pub(crate) const COMPLETE: u32 = 0x6b64_6c73;
+    /// `complete` once everything is written, of which something was missed.
+    pub(crate) const INCOMPLETE: u32 = 0x6b64_6c69;
 }
 
 /// The terms of one row, as bits of `f32` numbers, and its status.
@@ -75,6 +80,11 @@ pub(crate) struct RowRecord {
     pub(crate) soft: u32,
     pub(crate) total: u32,
     pub(crate) status: u32,
+}
+
+impl RowRecord {
+    /// The bit of `status` that says that every element of the row was visited.
+    pub(crate) const WHOLE: u32 = 64;
 }
 
 #[cfg(test)]
@@ -115,6 +125,7 @@ mod tests {
                 bad_label_low,
                 bad_label_high,
                 complete,
+                visited_rows,
             }
         );
         same_layout!(module, RowRecord { hard, soft, total, status });
@@ -149,10 +160,16 @@ mod tests {
                 denominator,
                 has_row_grad_scale,
                 row_grad_scale_start,
+                zeros,
             }
         );
-        let complete = format!("const COMPLETE: u32 = {:#x}u;", Totals::COMPLETE);
-        let no_row = format!("const NO_ROW: u32 = {:#x}u;", Totals::NO_ROW);
-        assert!(source.contains(&complete) && source.contains(&no_row));
+        for constant in [
+            format!("const COMPLETE: u32 = {:#x}u;", Totals::COMPLETE),
+            format!("const INCOMPLETE: u32 = {:#x}u;", Totals::INCOMPLETE),
+            format!("const NO_ROW: u32 = {:#x}u;", Totals::NO_ROW),
+            format!("const STATUS_WHOLE: u32 = {}u;", RowRecord::WHOLE),
+        ] {
+            assert!(source.contains(&constant), "{constant}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::device::ask;
+use super::plan::Lanes;
 use super::variant::{Access, Binding, Kernel, Workgroup};
 use crate::error::Result;
 
@@ -14,9 +15,9 @@ pub(super) type SourceEdit = Arc<dyn Fn(Kernel, String) -> String + Send + Sync>
 /// The kernels of one device.
 pub(super) struct Pipelines {
     device: wgpu::Device,
-    workgroup: Workgroup,
+    lanes: Lanes,
     edit: Option<SourceEdit>,
-    compiled: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    compiled: Mutex<HashMap<(Kernel, Workgroup), Arc<Pipeline>>>,
 }
 
 /// One compiled kernel.
@@ -28,31 +29,31 @@ pub(super) struct Pipeline {
 }
 
 impl Pipelines {
-    pub(super) fn new(device: wgpu::Device, workgroup: Workgroup, edit: Option<SourceEdit>) -> Self {
-        Self { device, workgroup, edit, compiled: Mutex::default() }
+    pub(super) fn new(device: wgpu::Device, lanes: Lanes, edit: Option<SourceEdit>) -> Self {
+        Self { device, lanes, edit, compiled: Mutex::default() }
     }
 
     pub(super) fn device(&self) -> &wgpu::Device {
         &self.device
     }
 
-    pub(super) fn workgroup(&self) -> Workgroup {
-        self.workgroup
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// The compiled kernel. Two threads that need it first at the same time may both compile it; one of them is kept.
-    pub(super) fn get(&self, kernel: Kernel) -> Result<Arc<Pipeline>> {
+    pub(super) fn get(&self, kernel: Kernel, workgroup: Workgroup) -> Result<Arc<Pipeline>> {
         // A map of finished kernels is in order, whatever happened to a thread that held it.
         let compiled = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = compiled().get(&kernel) {
+        if let Some(pipeline) = compiled().get(&(kernel, workgroup)) {
             return Ok(Arc::clone(pipeline));
         }
-        let pipeline = Arc::new(self.compile(kernel)?);
-        Ok(Arc::clone(compiled().entry(kernel).or_insert(pipeline)))
+        let pipeline = Arc::new(self.compile(kernel, workgroup)?);
+        Ok(Arc::clone(compiled().entry((kernel, workgroup)).or_insert(pipeline)))
     }
 
-    fn compile(&self, kernel: Kernel) -> Result<Pipeline> {
-        let source = kernel.source(self.workgroup);
+    fn compile(&self, kernel: Kernel, workgroup: Workgroup) -> Result<Pipeline> {
+        let source = kernel.source(workgroup);
         let source = self.edit.as_ref().map_or(source.clone(), |edit| edit(kernel, source));
         let label = Some(kernel.entry_point());
         let entries: Vec<_> =
@@ -88,10 +89,7 @@ impl Pipelines {
 
 impl fmt::Debug for Pipelines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pipelines")
-            .field("device", &self.device)
-            .field("workgroup", &self.workgroup)
-            .finish_non_exhaustive()
+        f.debug_struct("Pipelines").field("device", &self.device).field("lanes", &self.lanes).finish_non_exhaustive()
     }
 }
 

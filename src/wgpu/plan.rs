@@ -8,8 +8,15 @@ use crate::error::{Error, Result};
 /// The most bytes of a binding that a kernel addresses: element numbers are 32-bit, and sums of two of them must be too.
 const LARGEST_BINDING: u64 = 1 << 31;
 
-/// Bytes of workgroup memory per lane, at most: statistics of a row, and a sum.
-const WORKGROUP_BYTES_PER_LANE: u32 = 28;
+/// Bytes of workgroup memory per lane, at most: statistics of a row, and its sums.
+const WORKGROUP_BYTES_PER_LANE: u32 = 32;
+
+/// Columns to a lane on a software adapter, at most. Mesa's llvmpipe ends loops after 65 535 iterations, counted over all loops of
+/// a kernel: a lane needs one for each 4 columns that it clears, and fewer where it visits 16 at a time, up to three times.
+const SOFTWARE_COLUMNS_PER_LANE: usize = 1 << 17;
+
+/// Lanes of the kernels that take a batch's rows, not their logits, on a software adapter: they are short whatever the lanes.
+const SOFTWARE_LANES_OF_BATCH: u32 = 256;
 
 /// The workgroup that suits an adapter: a power of two, within its limits, with a lane for each of the widest accesses that
 /// are worth having in flight.
@@ -24,6 +31,56 @@ pub fn workgroup(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, features: wgpu
     let wanted = if info.device_type == wgpu::DeviceType::Cpu { 8 } else { 256 };
     let size = largest_workgroup(limits).min(wanted);
     Workgroup { size, join: join(size, info, features) }
+}
+
+/// How many lanes take what on a device.
+#[derive(Debug, Clone)]
+pub(crate) struct Lanes {
+    workgroup: Workgroup,
+    largest: u32,
+    info: wgpu::AdapterInfo,
+    features: wgpu::Features,
+    is_fixed: bool,
+}
+
+impl Lanes {
+    pub(crate) fn new(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, features: wgpu::Features) -> Self {
+        Self {
+            workgroup: workgroup(info, limits, features),
+            largest: largest_workgroup(limits),
+            info: info.clone(),
+            features,
+            is_fixed: info.device_type != wgpu::DeviceType::Cpu,
+        }
+    }
+
+    /// Whatever it is for, a workgroup of this size.
+    pub(crate) fn fix(&mut self, size: u32) {
+        self.is_fixed = true;
+        self.workgroup = self.resized(size);
+    }
+
+    /// Does without subgroups.
+    pub(crate) fn join_through_memory(&mut self) {
+        self.features.remove(wgpu::Features::SUBGROUP);
+        self.workgroup.join = Join::Workgroup;
+    }
+
+    /// The workgroup that takes a row of this many columns.
+    pub(crate) fn of_row(&self, columns: usize) -> Workgroup {
+        let needed = columns.div_ceil(SOFTWARE_COLUMNS_PER_LANE).next_power_of_two();
+        let needed = u32::try_from(needed).unwrap_or(u32::MAX).min(self.largest);
+        if self.is_fixed || needed <= self.workgroup.size { self.workgroup } else { self.resized(needed) }
+    }
+
+    /// The workgroup that takes the rows' labels and losses.
+    pub(crate) fn of_batch(&self) -> Workgroup {
+        if self.is_fixed { self.workgroup } else { self.resized(SOFTWARE_LANES_OF_BATCH.min(self.largest)) }
+    }
+
+    fn resized(&self, size: u32) -> Workgroup {
+        Workgroup { size, join: join(size, &self.info, self.features) }
+    }
 }
 
 /// The largest workgroup that a device takes: a power of two.

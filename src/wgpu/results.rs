@@ -15,6 +15,7 @@ use crate::value::{LossValue, RowLoss};
 pub struct Pending {
     device: wgpu::Device,
     call: Call,
+    lanes: u32,
     totals: wgpu::Buffer,
     rows: wgpu::Buffer,
     /// Mapped by one reader at a time.
@@ -25,17 +26,19 @@ impl Pending {
     pub(super) fn new(
         device: &wgpu::Device,
         call: Call,
+        lanes: u32,
         totals: wgpu::Buffer,
         rows: wgpu::Buffer,
         staging: wgpu::Buffer,
     ) -> Self {
-        Self { device: device.clone(), call, totals, rows, staging: Mutex::new(staging) }
+        Self { device: device.clone(), call, lanes, totals, rows, staging: Mutex::new(staging) }
     }
 
-    /// The totals, 40 bytes: the loss, its hard and its soft term as three `f32`, then as `u32` the rows that have a label,
+    /// The totals, 44 bytes: the loss, its hard and its soft term as three `f32`, then as `u32` the rows that have a label,
     /// the rows whose soft term counts, the rows whose loss is NaN, the first row whose label is no class (else
-    /// `u32::MAX`) and the two words of that label, and a word that is not 0 once all of it is written. The buffer has the
-    /// usages `STORAGE` and `COPY_SRC`.
+    /// `u32::MAX`) and the two words of that label, a word that is 0x6b646c73 once all of it is written (and 0x6b646c69 if a
+    /// part of the batch was missed: the loss is NaN then), and the rows that were visited. The buffer has the usages
+    /// `STORAGE` and `COPY_SRC`.
     ///
     /// These sums are `f32`, in a fixed order. [`Pending::read`] sums the rows in `f64`.
     #[must_use]
@@ -45,7 +48,8 @@ impl Pending {
 
     /// The losses of the rows, before any reduction, 16 bytes for each: hard, soft and `alpha · hard + (1 - alpha) · soft`
     /// as `f32`, and a word of flags (1: the hard term counts, 2: the soft term counts, 4: NaN, 8: the hard term is
-    /// infinite, 16: the soft term is, 32: the label is no class). The buffer has the usages `STORAGE` and `COPY_SRC`.
+    /// infinite, 16: the soft term is, 32: the label is no class, 64: the row was visited whole, without which
+    /// its loss is NaN). The buffer has the usages `STORAGE` and `COPY_SRC`.
     #[must_use]
     pub fn rows(&self) -> &wgpu::Buffer {
         &self.rows
@@ -56,12 +60,15 @@ impl Pending {
     /// # Errors
     ///
     /// [`Error::LabelOutOfRange`] with the first row whose label is neither a class nor the ignored value (that row's
-    /// gradient and losses are NaN, and those of the other rows are as they should be); [`Error::NotSubmitted`] if the
-    /// encoder has not been submitted; [`Error::DeviceLost`].
+    /// gradient and losses are NaN, and those of the other rows are as they should be); [`Error::RowIncomplete`] if the
+    /// device did not visit all of a row; [`Error::NotSubmitted`] if the encoder has not been submitted;
+    /// [`Error::DeviceLost`].
     pub fn read(&self) -> Result<LossValue> {
         let (totals, records) = self.download()?;
-        if totals.complete != Totals::COMPLETE {
-            return Err(Error::NotSubmitted);
+        match totals.complete {
+            Totals::COMPLETE => {}
+            Totals::INCOMPLETE => return Err(self.incomplete(&totals, &records)),
+            _ => return Err(Error::NotSubmitted),
         }
         if totals.bad_label_row != Totals::NO_ROW {
             return Err(Error::LabelOutOfRange {
@@ -76,6 +83,13 @@ impl Pending {
             records.iter().map(|record| RowLoss::new(&self.call.loss, term(record.hard), term(record.soft))).collect();
         let counts = Counts { labelled_rows: totals.labelled_rows as usize, soft_rows: totals.soft_rows as usize };
         Ok(LossValue::reduce(&self.call, counts, rows, totals.nonfinite_rows as usize))
+    }
+
+    /// The first row that was not visited whole; else the first that was not counted, since lanes stop together.
+    fn incomplete(&self, totals: &Totals, records: &[RowRecord]) -> Error {
+        let broken = records.iter().position(|record| record.status & RowRecord::WHOLE == 0);
+        let row = broken.unwrap_or(totals.visited_rows as usize).min(self.call.rows.saturating_sub(1));
+        Error::RowIncomplete { row, vocab: self.call.vocab, lanes: self.lanes }
     }
 
     fn download(&self) -> Result<(Totals, Vec<RowRecord>)> {

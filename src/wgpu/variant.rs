@@ -158,7 +158,9 @@ impl Variant {
             piece!("row_part").to_owned(),
             self.divergence().to_owned(),
             piece!("reduction").to_owned(),
+            levels(workgroup.size),
             join.to_owned(),
+            piece!("tree").to_owned(),
             self.student.source("student", Binding::Student.index(), in_place),
         ];
         pieces.push(match self.teacher {
@@ -227,6 +229,28 @@ impl Variant {
         }
         bindings
     }
+}
+
+/// The classes of rows whose sums are trees throughout. What is beyond is a chain of such trees.
+const TREES_TO: u32 = 1 << 18;
+
+/// Classes of a block: eight strips of four groups in each lane.
+const BLOCK_OF_A_LANE: u32 = 8 * 4 * 4;
+
+/// The piece of the levels of a long sum, as many as a lane of this many needs.
+fn levels(lanes: u32) -> String {
+    let count = (TREES_TO / (BLOCK_OF_A_LANE * lanes)).max(2).ilog2();
+    let mut text = format!("const LEVELS: u32 = {count}u;\n");
+    // What stands between the markers is there once for each level.
+    let mut rest = piece!("levels");
+    while let Some((before, (each, after))) =
+        rest.split_once("// $each level\n").and_then(|(before, rest)| Some((before, rest.split_once("// $end\n")?)))
+    {
+        text.push_str(before);
+        text.extend((0..count).map(|level| each.replace("$level", &level.to_string())));
+        rest = after;
+    }
+    text + rest
 }
 
 impl Storage {

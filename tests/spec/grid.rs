@@ -181,8 +181,13 @@ fn nearly_equal_and_peaked_rows_as_wide_as_a_language_models() {
 /// It holds nearly all of the row's mass, or shares it with one of those at the beginning, or with many.
 #[test]
 fn a_logit_far_above_those_that_begin_its_row() {
-    const ROWS: usize = 32;
     let of_the_cpu = of_the_cpu();
+    far_above().iter().for_each(|case| check_all(&of_the_cpu, case));
+}
+
+pub fn far_above() -> Vec<Case> {
+    const ROWS: usize = 32;
+    let mut cases = Vec::new();
     let noise = generate::rows(8, 2 * ROWS, 1500, 1.0);
     for (floor, beside) in [(-40.0, -40.0), (-40.0, 0.0), (0.0, 0.0)] {
         let row = |index: usize, scale: f32| {
@@ -198,12 +203,12 @@ fn a_logit_far_above_those_that_begin_its_row() {
         for teacher in [&teacher, &apart] {
             for temperature in TEMPERATURES {
                 for alpha in ALPHAS {
-                    let case = Case::new(loss(temperature, alpha), &student, teacher, &labels);
-                    check_all(&of_the_cpu, &case);
+                    cases.push(Case::new(loss(temperature, alpha), &student, teacher, &labels));
                 }
             }
         }
     }
+    cases
 }
 
 /// Three logits hold nearly all mass, far above those that begin the row, and student and teacher nearly agree on them: the soft
@@ -253,13 +258,16 @@ fn nan_of_any_bits_is_found() {
 /// below half of the last digit of the large one: if such sums were added one by one, all of them would be lost.
 #[test]
 fn many_small_addends_behind_a_large_one() {
+    let of_the_cpu = of_the_cpu();
+    small_addends().iter().for_each(|case| check_all(&of_the_cpu, case));
+}
+
+pub fn small_addends() -> Vec<Case> {
     let depths = (150..230).map(|tenths| tenths as f32 / 10.0);
     let student: Vec<Vec<f32>> = depths.map(|depth| [vec![0.0], vec![-depth; 4095]].concat()).collect();
     let labels = vec![0; student.len()];
-    for (temperature, alpha) in [(1.0, 1.0), (1.0, 0.5), (2.0, 0.5), (3.7, 0.5)] {
-        let case = Case::new(loss(temperature, alpha), &student, &student, &labels);
-        check_all(&of_the_cpu(), &case);
-    }
+    let kinds = [(1.0, 1.0), (1.0, 0.5), (2.0, 0.5), (3.7, 0.5)];
+    kinds.map(|(temperature, alpha)| Case::new(loss(temperature, alpha), &student, &student, &labels)).into()
 }
 
 /// A logit whose products with probabilities are finite, and with sums of exponentials are not.

@@ -1,5 +1,6 @@
 //! The WGSL kernels: as implementations of the specification, and what is peculiar to them.
 
+mod complete;
 pub mod device;
 mod extremes;
 mod limits;
@@ -12,3 +13,4 @@ mod results;
 mod rough;
 mod sharing;
 mod sources;
+mod sums;
