@@ -30,6 +30,7 @@ impl Buffer {
     }
 
     /// The elements' bytes, one behind another.
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::F32(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
