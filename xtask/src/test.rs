@@ -122,6 +122,8 @@ fn test_sanitized() -> Result<()> {
     let mut tests = cargo(&["test", "--lib", "--test", "spec", "--test", "cli"]);
     tests.args(WORKSPACE);
     if cfg!(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")) {
+        // In an address space that a test limits there is no room for AddressSanitizer's own. Those tests have run without it.
+        tests.args(["--", "--skip", "unaligned::"]);
         return run(tests.env("RUSTC_WORKSPACE_WRAPPER", project().join("xtask/sanitize.sh")));
     }
     println!("skipped: AddressSanitizer, which is known to work with the stable compiler on x86-64 Linux only");
